@@ -1,0 +1,44 @@
+# Two commands matter: `make run` and `make test`. Everything else is for people who change Lar.
+# Each target sets itself up: uv is used where it is found, else it is installed into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.lar-synced
+
+.PHONY: run test check bench clean
+
+run: $(STAMP)
+	@$(BIN)/lar
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m pytest -q tests/test_shape.py
+
+bench: $(STAMP)
+	@$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The exact versions of uv.lock where its index answers; else (a mirror, an index of one's own) the ranges of pyproject.toml.
+$(STAMP): pyproject.toml uv.lock
+	@tools=$$(command -v uv || true); \
+	if [ -z "$$tools" ]; then \
+	  [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || exit 1; \
+	  [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || exit 1; \
+	  tools=$(BIN)/uv; \
+	fi; \
+	echo "Setting up Lar's own environment in $(VENV) …"; \
+	"$$tools" sync --quiet --frozen --inexact --python $(PYTHON) 2>$(VENV).log \
+	  || { echo "The locked versions cannot be had (see $(VENV).log): taking the newest that pyproject.toml allows."; \
+	       [ -x $(BIN)/python ] || "$$tools" venv --quiet --python $(PYTHON) $(VENV); \
+	       "$$tools" pip install --quiet --python $(BIN)/python --editable . --group dev; } \
+	  && rm -f $(VENV).log && touch $(STAMP)

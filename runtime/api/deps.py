@@ -1,0 +1,46 @@
+"""What the routes work with, given once by the composition root, and what each request carries."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from runtime.api.keys import KeyStore
+from runtime.api.metrics import Metrics
+from runtime.core.bus import Bus
+from runtime.core.clock import Clock
+from runtime.core.driver import Runs
+from runtime.core.gate import Principal
+from runtime.core.ids import RunId
+from runtime.core.ports import Journal, Models
+from runtime.core.settings import ServerSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiDeps:
+    """The parts of Lar that the HTTP edge uses."""
+
+    runs: Runs
+    models: Models
+    bus: Bus
+    journal: Journal
+    keys: KeyStore
+    settings: ServerSettings
+    metrics: Metrics
+    clock: Clock
+    version: str
+    started_at: float
+    """Seconds since the epoch."""
+    address: Callable[[], str]
+    """Where the server answers, known once it is open."""
+
+
+DEPS = web.AppKey("deps", ApiDeps)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+BEGAN = web.RequestKey("began", float)
+"""When the request came, in monotonic seconds."""
+PRINCIPAL = web.RequestKey("principal", Principal)
+"""Who asks; absent on public routes."""
+RUN_ID = web.RequestKey("run_id", RunId)
+"""The run that serves the request, once there is one."""

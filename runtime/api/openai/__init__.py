@@ -1,0 +1,1 @@
+"""The OpenAI wire format over the core's words."""

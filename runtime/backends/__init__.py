@@ -1,0 +1,1 @@
+"""Hardware, installs, worker processes and the engines that run in them."""

@@ -1,0 +1,61 @@
+"""What an engine is: a thing that loads one model and advances its sequences a step at a time.
+
+Single-threaded: the worker calls every method from one thread. An engine never writes frames itself;
+it returns them. Whatever it raises ends the worker's trust in it, so expected faults are returned as
+`Failed` frames, or raised as `LoadRefused` from `load`.
+"""
+
+from collections.abc import Callable, Set
+from typing import Protocol
+
+from runtime.backends.protocol import (
+    Delta,
+    Failed,
+    Fault,
+    Finished,
+    Generate,
+    ModelFacts,
+    Started,
+    Tuning,
+)
+
+StepFrame = Started | Delta | Finished | Failed
+
+
+class LoadRefused(Exception):
+    """The model cannot be loaded; `fault` tells the person why and what to do."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+class Engine(Protocol):
+    """One loaded model."""
+
+    name: str
+    version: str
+
+    def load(self, path: str | None, tuning: Tuning, report: Callable[[float], None]) -> ModelFacts:
+        """Load the model; `report` takes the fraction read. Called once. Raises LoadRefused."""
+
+    def submit(self, request: Generate) -> None:
+        """Take a generation; its first frame (Started or Failed) comes from a later step. Never raises."""
+
+    def cancel(self, seq: int) -> None:
+        """Mark a seq to end at the next step with Finished(reason="cancelled"); unknown seqs are ignored."""
+
+    def step(self, blocked: Set[int]) -> list[StepFrame]:
+        """Advance every live seq that is not blocked (out of credits) by about one token each.
+
+        A blocked seq is still ended when it was cancelled. Each seq yields Started, then Deltas, then
+        exactly one Finished; or exactly one Failed at any point. Must return within a second or two, so
+        that cancellations are seen: long prompts are computed in slices, one per step. Returns an empty
+        list when nothing can be advanced.
+        """
+
+    def is_busy(self) -> bool:
+        """Whether any seq is live, blocked ones included."""
+
+    def close(self) -> None:
+        """Free the model."""

@@ -1,0 +1,123 @@
+"""From a request to the tokens and numbers that a seq runs on, or to the reason why it cannot. Pure but for
+the template, which may ask for today's date.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.backends.engines.llama.recipe import Recipe, decide_recipe
+from runtime.backends.engines.llama.template import ChatTemplate, TemplateRefused
+from runtime.backends.protocol import Fault, Generate, Tuning
+
+
+class Encoder(Protocol):
+    """Text to tokens."""
+
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+
+    @property
+    def leading(self) -> int | None:
+        """The token that every prompt begins with; None where there is none."""
+
+    def encode(self, text: str, *, is_trusted: bool) -> list[int]:
+        """Return the tokens of the text; special ones are parsed only if it is trusted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request that can run."""
+
+    tokens: list[int]
+    most_tokens: int
+    """How many may be generated."""
+    recipe: Recipe
+    opens_reasoning: bool
+
+
+class Intake:
+    """Checks and prepares requests for one model; a seq takes at most `limit` tokens."""
+
+    def __init__(self, template: ChatTemplate, encoder: Encoder, tuning: Tuning, limit: int) -> None:
+        self._template = template
+        self._encoder = encoder
+        self._tuning = tuning
+        self._limit = limit
+
+    def prepare(self, request: Generate) -> Prepared | Fault:
+        """Render, count and check. Modifies nothing."""
+        fault = _unsupported(request)
+        if fault is not None:
+            return fault
+
+        recipe = decide_recipe(request.sampling, self._tuning, self._encoder.size)
+        if isinstance(recipe, Fault):
+            return recipe
+
+        try:
+            rendered = self._template.render(request.messages, request.reasoning_effort)
+        except TemplateRefused as refused:
+            return Fault(
+                code="invalid_request",
+                message=f"This model's chat template does not accept the messages: {refused}",
+                param="messages",
+            )
+
+        tokens: list[int] = []
+        for piece in rendered.pieces:
+            tokens += self._encoder.encode(piece.text, is_trusted=piece.is_trusted)
+
+        return self._bounded(self._led(tokens), request, recipe, rendered.opens_reasoning)
+
+    def _led(self, tokens: list[int]) -> list[int]:
+        """Begin with the token that the model expects first, unless the template wrote it."""
+        leading = self._encoder.leading
+        return tokens if leading is None or tokens[:1] == [leading] else [leading, *tokens]
+
+    def _bounded(
+        self, tokens: list[int], request: Generate, recipe: Recipe, opens_reasoning: bool
+    ) -> Prepared | Fault:
+        if not tokens:
+            return Fault(
+                code="invalid_request",
+                message="The messages make an empty prompt. Send at least one with text.",
+                param="messages",
+            )
+
+        room = self._limit - len(tokens)
+        if room < 1:
+            return Fault(
+                code="context_length_exceeded",
+                message=f"The prompt has {len(tokens)} tokens, but this model takes {self._limit} for prompt "
+                "and answer together. Shorten the messages, or raise context_tokens for the model in lar.toml.",
+                param="messages",
+            )
+
+        asked = request.sampling.max_tokens
+        return Prepared(
+            tokens=tokens,
+            most_tokens=room if asked is None else max(1, min(asked, room)),
+            recipe=recipe,
+            opens_reasoning=opens_reasoning,
+        )
+
+
+def _unsupported(request: Generate) -> Fault | None:
+    """Name what was asked for and cannot be honoured: ignoring it would pass for an answer."""
+    if request.tools and request.tool_mode != "none":
+        return Fault(
+            code="unsupported_parameter",
+            message="This model's engine does not call tools yet. Leave tools out, or set tool_choice to 'none'.",
+            param="tools",
+        )
+
+    if request.format_type != "text":
+        return Fault(
+            code="unsupported_parameter",
+            message=f"This model's engine cannot hold an answer to {request.format_type} yet. "
+            "Leave response_format out.",
+            param="response_format",
+        )
+
+    return None

@@ -1,0 +1,60 @@
+"""How many prompt tokens one step may compute, from how fast this machine turned out to be.
+
+Pure: the shell measures, this decides. Sizes come from a short ladder with some inertia, since the shape
+of a batch shows in the last digits of the logits: the same prompt should be cut the same way next time.
+"""
+
+from typing import NamedTuple
+
+ALONE_S = 1.0
+"""A step without any stream to feed: long enough for full speed, short enough to see a cancel."""
+
+BESIDE_S = 0.4
+"""A step that streams wait for: the longest pause that a reader gets between two tokens."""
+
+_LADDER = (16, 32, 64, 128, 256, 512, 1024, 2048)
+_INERTIA = 1.3
+"""A larger size must promise this much room before it is taken, and a smaller one is taken at once."""
+
+_WEIGHT = 0.3
+"""Of the newest measurement in the running mean of the speed."""
+
+_LEAST_TOKENS = 16
+"""Shorter slices say more about the fixed cost of a step than about speed."""
+
+
+class Budgets(NamedTuple):
+    """Prompt tokens for a step: when nobody streams, and beside streams."""
+
+    alone: int
+    beside: int
+
+
+class Pace:
+    """Keeps the speed of prompt computation and the slice sizes that fit it."""
+
+    def __init__(self, most_tokens: int, tokens_per_s: float) -> None:
+        self._sizes = [size for size in _LADDER if size < most_tokens] + [most_tokens]
+        self._speed = tokens_per_s
+        self._alone = self._settle(self._sizes[0], ALONE_S)
+        self._beside = self._settle(self._sizes[0], BESIDE_S)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The sizes to plan the next step with."""
+        return Budgets(alone=self._alone, beside=self._beside)
+
+    def measured(self, prompt_tokens: int, duration_s: float) -> None:
+        """Learn from a step that computed this many prompt tokens. Steps with few teach nothing."""
+        if prompt_tokens < _LEAST_TOKENS or duration_s <= 0:
+            return
+
+        self._speed += _WEIGHT * (prompt_tokens / duration_s - self._speed)
+        self._alone = self._settle(self._alone, ALONE_S)
+        self._beside = self._settle(self._beside, BESIDE_S)
+
+    def _settle(self, current: int, target_s: float) -> int:
+        room = self._speed * target_s
+        sizes = [size for size in self._sizes if size <= current and size <= room]
+        sizes += [size for size in self._sizes if size > current and size * _INERTIA <= room]
+        return max(sizes, default=self._sizes[0])

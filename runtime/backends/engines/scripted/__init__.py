@@ -1,0 +1,1 @@
+"""A deterministic engine without weights, for tests and for building on Lar."""

@@ -1,0 +1,205 @@
+"""What the scripted engine answers: a function of the request and nothing else.
+
+The last message of the user decides, by its cues and by its words; tools and the response format decide
+the shape. The rules are written down for users in docs/guides/scripted.md.
+"""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from runtime.backends.engines.scripted.chat import Chat, Function, Refused, read_chat
+from runtime.backends.engines.scripted.cues import CalledTool, Cues, read_cues
+from runtime.backends.engines.scripted.minimal import find_minimal
+from runtime.backends.engines.scripted.schema import SchemaRefused
+from runtime.backends.protocol import Fault, Generate
+
+COMMON_WORDS = frozenset(
+    "about all and any are but can did does for from has have her his how into its may not now one our out"
+    " she some tell than that the their them then there they this too use was what when where which who why"
+    " will with you your".split()
+)
+"""Words that say nothing about which tool is meant."""
+_SHORTEST_WORD = 3
+_ID_DIGITS = 24
+
+_CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call that the answer makes."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Script(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer: first the reasoning, then the text, then the calls."""
+
+    prompt_tokens: int
+    cues: Cues
+    reasoning: str = ""
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+
+
+def decide_script(request: Generate) -> Script | Fault:
+    """Return the answer to a request, or why there is none."""
+    try:
+        chat = read_chat(request)
+        cues = _cues_of(chat)
+        calls = _decide_calls(request, chat, cues)
+        text = _decide_text(request, chat, cues, has_calls=bool(calls))
+    except Refused as refusal:
+        return refusal.fault
+
+    return Script(
+        prompt_tokens=chat.count_tokens(),
+        cues=cues,
+        reasoning="" if request.reasoning_effort == "none" else cues.reason,
+        text=text,
+        calls=tuple(_identify(request, index, call) for index, call in enumerate(calls)),
+    )
+
+
+def _cues_of(chat: Chat) -> Cues:
+    index = chat.asked_index
+    if index is None:
+        return Cues()
+
+    return read_cues(chat.messages[index].text, f"messages[{index}].content")
+
+
+def _decide_calls(request: Generate, chat: Chat, cues: Cues) -> list[CalledTool]:
+    allowed = _allowed(request, chat)
+    if cues.calls and not chat.results:
+        wanted = cues.calls if request.parallel_tool_calls else cues.calls[:1]
+        return [_check_offered(call, allowed, chat) for call in wanted]
+
+    if request.tool_mode == "required":
+        if not allowed:
+            raise _invalid("A tool must be called, but none is offered. Offer one in tools.", "tool_choice")
+        return [_call_minimally(allowed[0], chat)]
+
+    if request.tool_mode == "none" or chat.results or cues.say is not None or cues.words is not None:
+        return []
+
+    related = _most_related(allowed, cues.text)
+    return [_call_minimally(related, chat)] if related else []
+
+
+def _allowed(request: Generate, chat: Chat) -> list[Function]:
+    if request.tool_mode == "none":
+        return []
+
+    functions = [tool.function for tool in chat.tools]
+    offered = {function.name for function in functions}
+    unknown = [name for name in request.tool_names if name not in offered]
+    if unknown:
+        raise _invalid(f"The tool '{unknown[0]}' is not in tools. Offer it, or choose another.", "tool_choice")
+
+    return [each for each in functions if not request.tool_names or each.name in request.tool_names]
+
+
+def _check_offered(call: CalledTool, allowed: list[Function], chat: Chat) -> CalledTool:
+    names = [function.name for function in allowed]
+    if call.name not in names:
+        message = (
+            f"The cue [[call: {call.name}]] names a tool that may not be called here. "
+            f"Tools that may: {', '.join(names) or 'none'}."
+        )
+        raise _invalid(message, f"messages[{chat.asked_index}].content")
+
+    return call
+
+
+def _call_minimally(function: Function, chat: Chat) -> CalledTool:
+    """Return a call with the smallest arguments that the tool's schema allows."""
+    index = [tool.function for tool in chat.tools].index(function)
+    schema = {"allOf": [function.parameters or {}, {"type": "object"}]}
+    if function.parameters:
+        # References inside the parameters start at their own root, so the root must stay theirs.
+        schema = function.parameters if "type" in function.parameters else {**function.parameters, "type": "object"}
+
+    arguments = _minimal(schema, f"tools[{index}].function.parameters")
+    if not isinstance(arguments, dict):
+        message = f"The parameters of the tool '{function.name}' describe no object. Give them the type object."
+        raise Refused(
+            Fault(
+                code="invalid_json_schema", message=message, param=f"tools[{index}].function.parameters.type"
+            )
+        )
+
+    return CalledTool(name=function.name, arguments=_as_json(arguments))
+
+
+def _most_related(functions: list[Function], text: str) -> Function | None:
+    """Return the tool that shares the most words with the text, the first of equals; None if none shares."""
+    asked = _words(text)
+    best, most = None, 0
+    for function in functions:
+        shared = len(asked & (_words(function.name) | _words(function.description or "")))
+        if shared > most:
+            best, most = function, shared
+
+    return best
+
+
+def _words(text: str) -> frozenset[str]:
+    parts = _WORD.findall(_CASE_CHANGE.sub(" ", text).lower())
+    return frozenset(part for part in parts if len(part) >= _SHORTEST_WORD and part not in COMMON_WORDS)
+
+
+def _decide_text(request: Generate, chat: Chat, cues: Cues, *, has_calls: bool) -> str:
+    if cues.say is not None:
+        return cues.say
+
+    if cues.words is not None:
+        return " ".join(f"word{number}" for number in range(1, cues.words + 1))
+
+    if has_calls:
+        return ""
+
+    if request.format_type == "json_object" or (
+        request.format_type == "json_schema" and request.format_schema is None
+    ):
+        return "{}"
+
+    if request.format_type == "json_schema":
+        return _as_json(_minimal(request.format_schema, "response_format.json_schema.schema"))
+
+    if chat.results:
+        return "\n".join(f"{chat.called_name(result)} returned: {result.text}" for result in chat.results)
+
+    return f"You said: {cues.text}" if cues.text else "You said nothing."
+
+
+def _minimal(schema: Any, param: str) -> Any:
+    try:
+        return find_minimal(schema)
+    except SchemaRefused as refusal:
+        message = (
+            f"The scripted engine finds no value for this schema: at {refusal.path}, "
+            f"{refusal.keyword} {refusal.why}."
+        )
+        raise Refused(Fault(code="invalid_json_schema", message=message, param=param)) from refusal
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _identify(request: Generate, index: int, call: CalledTool) -> Call:
+    """Give a call its id: the same for the same conversation, another one in the next turn."""
+    identity = msgspec.json.encode([request.messages, index, call.name, call.arguments])
+    digest = hashlib.sha256(identity).hexdigest()[:_ID_DIGITS]
+    return Call(id=f"call_{digest}", name=call.name, arguments=call.arguments)
+
+
+def _invalid(message: str, param: str) -> Refused:
+    return Refused(Fault(code="invalid_request", message=message, param=param))

@@ -1,0 +1,269 @@
+"""Which models are in memory: loads on demand, shares, evicts, and starts workers anew after a death.
+
+Each resident model has a task of its own that holds its worker; a lease is a count on it. All state is
+touched from the event loop only, between awaits.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from runtime.backends.connection import Worker, WorkerSpec
+from runtime.backends.restarts import Abandon, decide_restart
+from runtime.backends.supervisor import Supervisor
+from runtime.core.clock import Clock
+from runtime.core.errors import Fault, LarError, ModelUnavailable
+from runtime.core.events import (
+    Event,
+    EvictionReason,
+    ModelEvicted,
+    ModelFailed,
+    ModelLoaded,
+    WorkerAbandoned,
+    WorkerRestarted,
+)
+from runtime.core.ids import ModelId
+from runtime.core.placement import Load, Occupant, Wait, decide_idle, decide_placement
+from runtime.core.settings import ModelsSettings
+
+logger = logging.getLogger(__name__)
+
+_SWEEP_S = 10.0
+"""How often idle models are looked for."""
+_STOPPING = Fault(code="shutting_down", message="The server is stopping.", retry_after_s=5.0)
+
+
+@dataclass(slots=True)
+class Resident:
+    """A model that is in memory, on its way in, or on its way out."""
+
+    spec: WorkerSpec
+    last_used: float
+    leases: int = 0
+    worker: Worker | None = None
+    fault: Fault | None = None
+    """Why it could not be loaded, or how its worker ended."""
+    is_leaving: bool = False
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    """Set once the load has succeeded or failed."""
+    leave: anyio.Event = field(default_factory=anyio.Event)
+    """Set to ask the model out."""
+    gone: anyio.Event = field(default_factory=anyio.Event)
+    """Set when its worker is reaped."""
+
+
+class Pool:
+    """Keeps at most `max_loaded` models resident, as `core.ports.ModelPool`."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        find_spec: Callable[[ModelId, int], WorkerSpec],
+        publish: Callable[[Event], object],
+        clock: Clock,
+        tasks: TaskGroup,
+        settings: ModelsSettings,
+    ) -> None:
+        self._supervisor = supervisor
+        self._find_spec = find_spec
+        self._publish = publish
+        self._clock = clock
+        self._tasks = tasks
+        self._settings = settings
+        self._residents: dict[ModelId, Resident] = {}
+        self._deaths: dict[ModelId, tuple[float, ...]] = {}
+        self._changed = anyio.Event()
+        self.faults: dict[ModelId, Fault] = {}
+        """Why the last load of a model failed; gone once it loads."""
+
+    def resident(self, model: ModelId) -> Resident | None:
+        """Return the resident of this model, if there is one."""
+        return self._residents.get(model)
+
+    @asynccontextmanager
+    async def lease(self, model: ModelId) -> AsyncIterator[Worker]:
+        """Make the model resident and hold it. Raises ModelUnavailable."""
+        resident = await self._claim(model)
+        try:
+            await resident.settled.wait()  # bounded by the supervisor's deadlines
+            if resident.worker is None:
+                raise ModelUnavailable(resident.fault or _STOPPING)
+
+            yield resident.worker
+        finally:
+            resident.leases -= 1
+            resident.last_used = self._clock.monotonic()
+            self._notify()
+
+    async def unload(self, model: ModelId) -> bool:
+        """Free a model once its leases end; forgets its past deaths. False where it was not resident."""
+        self._deaths.pop(model, None)
+        resident = self._residents.get(model)
+        if resident is None:
+            return False
+
+        resident.is_leaving = True  # newcomers wait for the next worker
+        while resident.leases:
+            await self._change()
+        await self._evict(resident, "asked")
+        return True
+
+    def forgive(self, model: ModelId) -> None:
+        """Forget a model's past deaths and faults: somebody asked to try again."""
+        self._deaths.pop(model, None)
+        self.faults.pop(model, None)
+
+    async def sweep_forever(self) -> None:
+        """Unload what nobody uses. For the app's task group."""
+        while True:
+            await anyio.sleep(_SWEEP_S)
+            now = self._clock.monotonic()
+            for model in decide_idle(self._occupants(), now, self._settings.idle_unload_s):
+                await self._evict(self._residents[model], "idle")
+
+    async def aclose(self) -> None:
+        """Stop every worker, side by side; bounded by the stop ladder of each."""
+        async with anyio.create_task_group() as tasks:
+            for resident in list(self._residents.values()):
+                tasks.start_soon(self._evict, resident, "shutdown")
+
+    async def _claim(self, model: ModelId) -> Resident:
+        """Return a resident with one more lease, made anew if there is none. Bounded."""
+        try:
+            with anyio.fail_after(self._settings.load_deadline_s):
+                while True:
+                    resident = self._residents.get(model)
+                    if resident is None:
+                        resident = await self._admit(model)
+                    if resident is not None and not resident.is_leaving:
+                        resident.leases += 1
+                        return resident
+                    await self._change()
+        except TimeoutError:
+            message = (
+                f"'{model}' found no room in memory: {self._settings.max_loaded} models are loaded and busy. "
+                "Try again later, or raise models.max_loaded in lar.toml."
+            )
+            raise ModelUnavailable(
+                Fault(code="insufficient_memory", message=message, retry_after_s=10.0)
+            ) from None
+
+    async def _admit(self, model: ModelId) -> Resident | None:
+        """Begin to load a model if there is room or room can be made; None means: wait for a change."""
+        spec = self._find_spec(model, len(self._residents) + 1)
+        match decide_placement(self._occupants(), self._settings.max_loaded):
+            case Wait():
+                return None
+            case Load(evict=evict):
+                for other in evict:
+                    await self._evict(self._residents[other], "room")
+        if model in self._residents or len(self._residents) >= self._settings.max_loaded:
+            return None  # somebody was quicker while we evicted
+
+        resident = Resident(spec=spec, last_used=self._clock.monotonic())
+        self._residents[model] = resident
+        self._tasks.start_soon(self._keep, resident)
+        return resident
+
+    async def _keep(self, resident: Resident) -> None:
+        """Hold the worker of a resident from load to end. Runs in the app's task group."""
+        model = resident.spec.model
+        began = self._clock.monotonic()
+        try:
+            await self._back_off(resident)
+            async with self._supervisor.open_worker(resident.spec) as worker:
+                resident.worker = worker
+                self.faults.pop(model, None)
+                self._publish(
+                    ModelLoaded(
+                        model=model,
+                        worker=worker.worker,
+                        context_tokens=worker.facts.context_tokens,
+                        duration_s=self._clock.monotonic() - began,
+                    )
+                )
+                resident.settled.set()
+                self._notify()
+                await self._until_over(resident, worker)
+                resident.is_leaving = True
+        except LarError as failure:
+            self._fail(resident, failure.fault)
+        except Exception:
+            logger.exception("a resident model broke", extra={"model": model})
+            message = f"Lar itself failed while it held '{model}'; 'lar logs' tells more."
+            self._fail(resident, Fault(code="internal_error", message=message))
+        finally:
+            resident.is_leaving = True
+            self._residents.pop(model, None)
+            resident.settled.set()
+            resident.gone.set()
+            self._notify()
+
+    async def _back_off(self, resident: Resident) -> None:
+        """Wait as the model's past deaths demand. Raises ModelUnavailable when it died too often."""
+        model = resident.spec.model
+        verdict = decide_restart(self._deaths.get(model, ()), self._clock.monotonic())
+        if verdict is None:
+            return
+
+        if isinstance(verdict, Abandon):
+            self._publish(WorkerAbandoned(model=model, attempts=verdict.attempts))
+            message = (
+                f"The worker of '{model}' died {verdict.attempts} times within a few minutes, so Lar left it "
+                f"alone. 'lar logs' tells why; 'lar models install {model}' tries again."
+            )
+            raise ModelUnavailable(Fault(code="model_broken", message=message))
+
+        await anyio.sleep(verdict.delay_s)
+        self._publish(WorkerRestarted(model=model, attempt=verdict.attempt, delay_s=verdict.delay_s))
+
+    async def _until_over(self, resident: Resident, worker: Worker) -> None:
+        """Wait until the worker ends or is asked out."""
+        async with anyio.create_task_group() as tasks:
+
+            async def _until_asked() -> None:
+                await resident.leave.wait()
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(_until_asked)
+            await worker.ended.wait()
+            model = resident.spec.model
+            self._deaths[model] = (*self._deaths.get(model, ()), self._clock.monotonic())
+            resident.fault = worker.fault
+            tasks.cancel_scope.cancel()
+
+    def _fail(self, resident: Resident, fault: Fault) -> None:
+        model = resident.spec.model
+        resident.worker = None
+        resident.fault = fault
+        self.faults[model] = fault
+        self._publish(ModelFailed(model=model, stage="load", code=fault.code, message=fault.message))
+
+    async def _evict(self, resident: Resident, reason: EvictionReason) -> None:
+        if not resident.leave.is_set():
+            resident.is_leaving = True
+            resident.leave.set()
+            await resident.gone.wait()
+            self._publish(ModelEvicted(model=resident.spec.model, reason=reason))
+        else:
+            await resident.gone.wait()
+
+    def _occupants(self) -> list[Occupant]:
+        return [
+            Occupant(model=model, leases=each.leases, last_used=each.last_used)
+            for model, each in self._residents.items()
+            if not each.is_leaving
+        ]
+
+    def _notify(self) -> None:
+        self._changed.set()
+
+    async def _change(self) -> None:
+        """Wait until a lease ended or a resident came or went."""
+        self._changed = anyio.Event() if self._changed.is_set() else self._changed
+        await self._changed.wait()

@@ -1,0 +1,1 @@
+"""The `lar` command: one module per group of subcommands."""

@@ -1,0 +1,25 @@
+"""Names for the identities that travel through Lar, and how a new one is made."""
+
+import secrets
+from typing import NewType
+
+RunId = NewType("RunId", str)
+ModelId = NewType("ModelId", str)
+WorkerId = NewType("WorkerId", str)
+TenantId = NewType("TenantId", str)
+PrincipalId = NewType("PrincipalId", str)
+
+LOCAL_TENANT = TenantId("local")
+"""The one tenant of a Lar that nobody shares."""
+
+_ENTROPY_BYTES = 12  # 96 bits: no clash within one owner's lifetime of runs
+
+
+def new_run_id() -> RunId:
+    """Return a fresh run id."""
+    return RunId(f"run_{secrets.token_hex(_ENTROPY_BYTES)}")
+
+
+def new_worker_id() -> WorkerId:
+    """Return a fresh worker id."""
+    return WorkerId(f"wrk_{secrets.token_hex(4)}")

@@ -1,0 +1,126 @@
+"""Every setting of Lar as narrow structs with their defaults. `runtime.config` reads them from `lar.toml`.
+
+Each component takes its own struct or plain values, never the whole.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from runtime.core.ids import ModelId
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+DEFAULT_MODEL = ModelId("smollm2-135m-instruct")
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[server]`: where the server listens and whom it answers."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    allow_remote_without_keys: bool = False
+    """Bind beyond loopback although no key exists. Then everybody who reaches the port is the owner."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names besides localhost and the bound address that a request's Host header may carry."""
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins that may call; pages of other origins are refused."""
+    max_body_bytes: Positive = 16 * MIB
+    shutdown_grace_s: Seconds = 10.0
+    """How long running generations may go on after a stop was asked for."""
+
+
+class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[admission]`: how many runs may wait for a model, and how long."""
+
+    queue_limit: Annotated[int, msgspec.Meta(ge=0)] = 64
+    queue_deadline_s: Seconds = 120.0
+
+
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[journal]`: how much history is kept."""
+
+    keep_days: Seconds = 30.0
+    keep_bytes: Positive = 1 * GIB
+    """Upper bound of the events' size as stored text; the oldest go first."""
+
+
+class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[models]`: which models stay in memory."""
+
+    default: ModelId = DEFAULT_MODEL
+    max_loaded: Positive = 2
+    idle_unload_s: Seconds = 1800.0
+    load_deadline_s: Seconds = 300.0
+
+
+class ModelTuning(msgspec.Struct, frozen=True, kw_only=True):
+    """How one model is run. None means: what the model's manifest or its file says."""
+
+    context_tokens: Positive | None = None
+    """Tokens of context that all sequences of the model share."""
+    sequences: Annotated[int, msgspec.Meta(ge=1, le=64)] | None = None
+    """Generations side by side."""
+    threads: Positive | None = None
+    batch_tokens: Positive | None = None
+    gpu_layers: int | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    chat_template: str | None = None
+    """A Jinja template in place of the one in the weights."""
+
+
+class OwnModel(ModelTuning, frozen=True, kw_only=True):
+    """`[model.<id>]`: a model of the user's own, or other tuning for a known one."""
+
+    engine: Literal["llama"] = "llama"
+    path: str | None = None
+    """The weights. Relative paths start at the folder of lar.toml. None: a model of the catalogue."""
+
+
+class BackendSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[backends]`: how engines are installed."""
+
+    extra_index_urls: tuple[str, ...] = ()
+    """Package indexes to ask besides pip's own configuration, for instance one with prebuilt wheels."""
+    allow_source_build: bool = True
+    build_deadline_s: Seconds = 3600.0
+    heartbeat_s: Seconds = 5.0
+    silent_after_s: Seconds = 30.0
+    step_limit_s: Seconds = 300.0
+    """A single step of an engine that lasts longer is a hang, not work: long prompts are sliced."""
+    stop_grace_s: Seconds = 5.0
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[logs]`: the operator's log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_bytes: Positive = 10 * MIB
+    keep_files: Positive = 5
+
+
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[console]`: how the console looks."""
+
+    theme: str = "lar-dark"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of `lar.toml`."""
+
+    server: ServerSettings = ServerSettings()
+    admission: AdmissionSettings = AdmissionSettings()
+    journal: JournalSettings = JournalSettings()
+    models: ModelsSettings = ModelsSettings()
+    model: dict[str, OwnModel] = {}
+    backends: BackendSettings = BackendSettings()
+    logs: LogSettings = LogSettings()
+    console: ConsoleSettings = ConsoleSettings()

@@ -1,0 +1,1 @@
+"""The only package that imports DuckDB: the database, the journal, later the memory."""

@@ -1,0 +1,175 @@
+"""Stored facts: the journal keeps every fact of the bus in DuckDB and reads them back.
+
+`keep_forever` carries facts from the bus to the disk in batches. When the disk fails it goes on trying;
+the subscription's buffer bounds what waits, and what falls out of it is told by a `bus.lagged`.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import duckdb
+import msgspec
+
+from runtime.core.bus import Subscription
+from runtime.core.clock import Clock
+from runtime.core.events import Envelope, Event
+from runtime.core.ids import RunId, TenantId
+from runtime.core.ports import EventQuery
+from runtime.core.settings import JournalSettings
+from runtime.recall.database import Database, Migration
+
+logger = logging.getLogger(__name__)
+
+MIGRATIONS = (
+    Migration(
+        1,
+        """
+        CREATE TABLE event (
+            seq BIGINT PRIMARY KEY,
+            at DOUBLE NOT NULL,
+            kind VARCHAR NOT NULL,
+            tenant VARCHAR NOT NULL,
+            run_id VARCHAR,
+            cause BIGINT,
+            body VARCHAR NOT NULL
+        )
+        """,
+    ),
+)
+
+_BATCH = 1024
+"""Facts per write: what a busy server makes in a few seconds."""
+_RETRY_S = 1.0
+_RETENTION_EVERY_S = 3600.0
+_DAY_S = 86400.0
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+class DuckJournal:
+    """The journal, as `core.ports.Journal`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.is_healthy = True
+        """False while facts cannot be stored."""
+
+    async def append(self, envelopes: Sequence[Envelope]) -> None:
+        """Store facts in one transaction; returns once they are synced to disk. Raises duckdb.Error."""
+        if not envelopes:
+            return
+
+        columns = _columns(envelopes)
+
+        def _insert(connection: duckdb.DuckDBPyConnection) -> None:
+            connection.execute(
+                "INSERT INTO event SELECT unnest($1::BIGINT[]), unnest($2::DOUBLE[]), unnest($3::VARCHAR[]), "
+                "unnest($4::VARCHAR[]), unnest($5::VARCHAR[]), unnest($6::BIGINT[]), unnest($7::VARCHAR[])",
+                columns,
+            )
+
+        await self._database.write(_insert)
+
+    async def read(self, query: EventQuery) -> list[Envelope]:
+        """Return stored facts, oldest first."""
+        where, parameters = _condition(query)
+        rows = await self._database.read(
+            f"SELECT seq, at, tenant, run_id, cause, body FROM event WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 - made of constants
+            [*parameters, query.limit],
+        )
+        return [_envelope(row) for row in rows]
+
+    async def last_seq(self) -> int:
+        """Return the greatest stored seq, 0 when nothing is stored."""
+        rows = await self._database.read("SELECT coalesce(max(seq), 0) FROM event")
+        return int(rows[0][0])
+
+    async def keep_forever(self, subscription: Subscription) -> None:
+        """Store what the bus publishes until it closes. For the app's task group."""
+        while batch := await subscription.receive(_BATCH):
+            while True:
+                if await self._store(batch):
+                    break
+                await anyio.sleep(_RETRY_S)
+
+    async def retain_forever(self, settings: JournalSettings, clock: Clock) -> None:
+        """Remove what is too old or too much, now and every hour. For the app's task group."""
+        while True:
+            await self.retain(settings, clock.now())
+            await anyio.sleep(_RETENTION_EVERY_S)
+
+    async def retain(self, settings: JournalSettings, now: float) -> None:
+        """Remove facts older than `keep_days` and, oldest first, what exceeds `keep_bytes` of text."""
+        rows = await self._database.read(
+            "SELECT coalesce(max(seq), 0) FROM (SELECT seq, at, "
+            "sum(strlen(body)) OVER (ORDER BY seq DESC) AS kept FROM event) WHERE at < ? OR kept > ?",
+            [now - settings.keep_days * _DAY_S, settings.keep_bytes],
+        )
+        newest_to_go = int(rows[0][0])
+        if newest_to_go == 0:
+            return
+
+        await self._database.write(
+            lambda connection: _execute(connection, "DELETE FROM event WHERE seq <= ?", [newest_to_go])
+        )
+
+    async def _store(self, batch: Sequence[Envelope]) -> bool:
+        try:
+            await self.append(batch)
+        except duckdb.Error:
+            if self.is_healthy:
+                logger.exception("facts cannot be stored; trying again until they are")
+            self.is_healthy = False
+            return False
+
+        if not self.is_healthy:
+            logger.info("facts are stored again")
+        self.is_healthy = True
+        return True
+
+
+def _execute(connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]) -> None:
+    connection.execute(sql, list(parameters))
+
+
+def _columns(envelopes: Sequence[Envelope]) -> list[list[Any]]:
+    return [
+        [each.seq for each in envelopes],
+        [each.at for each in envelopes],
+        [each.kind for each in envelopes],
+        [each.tenant for each in envelopes],
+        [each.run_id for each in envelopes],
+        [each.cause for each in envelopes],
+        [_encoder.encode(each.event).decode() for each in envelopes],
+    ]
+
+
+def _condition(query: EventQuery) -> tuple[str, list[Any]]:
+    """Return the WHERE clause of a query and its parameters."""
+    clauses: list[str] = ["seq > ?"]
+    parameters: list[Any] = [query.after]
+    groups = sorted(kind.removesuffix("*") for kind in query.kinds if kind.endswith(".*"))
+    kinds = sorted(kind for kind in query.kinds if not kind.endswith(".*"))
+    if query.kinds:
+        alternatives = [*("starts_with(kind, ?)" for _ in groups), *("kind = ?" for _ in kinds)]
+        clauses.append(f"({' OR '.join(alternatives)})")
+        parameters += [*groups, *kinds]
+    if query.run_id is not None:
+        clauses.append("run_id = ?")
+        parameters.append(query.run_id)
+    return " AND ".join(clauses), parameters
+
+
+def _envelope(row: tuple[Any, ...]) -> Envelope:
+    seq, at, tenant, run_id, cause, body = row
+    return Envelope(
+        seq=seq,
+        at=at,
+        tenant=TenantId(tenant),
+        run_id=None if run_id is None else RunId(run_id),
+        cause=cause,
+        event=_decoder.decode(body),
+    )
