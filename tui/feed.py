@@ -7,14 +7,13 @@ from runtime.core.events import Envelope
 from runtime.core.states import ServerState
 from tui.clock import Clock
 from tui.ports import LinkLost, Refused, Source
-from tui.state import ViewState
 from tui.view import Arrived, LinkDropped, Message, Snapshot
 
 
 class Feed:
-    """The shell around one source; `dispatch` takes what it finds and returns the view after it."""
+    """The shell around one source; `dispatch` takes what it finds."""
 
-    def __init__(self, source: Source, clock: Clock, dispatch: Callable[[Message], ViewState]) -> None:
+    def __init__(self, source: Source, clock: Clock, dispatch: Callable[[Message], None]) -> None:
         self._source = source
         self._clock = clock
         self._dispatch = dispatch
@@ -23,9 +22,7 @@ class Feed:
         """Follow until cancelled."""
         async with aclosing(self._source.events(None)) as items:
             async for item in items:
-                view = self._dispatch(self._message(item))
-                if view.is_stale:
-                    await self.refresh()
+                self._dispatch(self._message(item))
 
     async def refresh(self) -> None:
         """Fetch the state once more. A server that does not answer is the event stream's to report."""

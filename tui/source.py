@@ -185,8 +185,8 @@ class HttpSource:
         except Refused as problem:
             yield ChatFailed(code=problem.code, message=problem.message)
         except (msgspec.DecodeError, *_LOST) as problem:
-            message = f"The answer was lost: {_words(problem)}. Send the question again."
-            yield ChatFailed(code="connection_lost", message=message)
+            text = f"The answer was lost: {_words(problem)}. Send the question again."
+            yield ChatFailed(code="connection_lost", message=text)
 
     async def _ask(self, method: str, path: str, answer: type[T]) -> T:
         try:

@@ -54,6 +54,7 @@ async def read_body(request: web.Request, shape: type[_T]) -> _T:
 
     try:
         with anyio.fail_after(BODY_DEADLINE_S):
+            await _invite(request)
             content = await request.read()
     except web.HTTPRequestEntityTooLarge as problem:
         raise body_too_large(limit_bytes) from problem
@@ -105,6 +106,13 @@ def check_plain_json(value: object, param: str, depth: int = 0) -> None:
             check_plain_json(each, param, depth + 1)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise invalid(f"'{param}' holds an integer that needs more than 64 bits.", param)
+
+
+async def _invite(request: web.Request) -> None:
+    """Tell a client that waits for leave to send its body (`Expect: 100-continue`) to go on."""
+    if "Expect" in request.headers:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the interim answer is no part of the real one
 
 
 def _wrong_content_type(request: web.Request) -> Refused:

@@ -120,7 +120,9 @@ class KeyStore:
         )
         with self._locked():
             if any(each.name == name for each in self.list_keys()):
-                raise KeyRefused(f"A key named '{name}' exists. Choose another name, or revoke that one first.")
+                raise KeyRefused(
+                    f"A key named '{name}' exists. Choose another name, or revoke that one first."
+                )
             self._write((*self._keys, key))
         return secret
 

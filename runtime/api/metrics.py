@@ -105,7 +105,9 @@ class Metrics:
         """Count one fact; facts without a series pass."""
         event = envelope.event
         match event:
-            case RunRequested() | RunAdmitted() | RunFinished() | RunRejected() | RunFailed() | RunCancelled():
+            case (
+                RunRequested() | RunAdmitted() | RunFinished() | RunRejected() | RunFailed() | RunCancelled()
+            ):
                 self._observe_run(event, envelope.run_id)
             case SeqFinished():
                 self._observe_seq(event, self._model(envelope.run_id))

@@ -10,11 +10,11 @@ Deny is the default: a route without a permission in the table answers 403.
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
 import anyio.to_thread
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from runtime.api.access import decide_origin, is_host_allowed, is_loopback
 from runtime.api.deps import BEGAN, DEPS, PRINCIPAL, REQUEST_ID, RUN_ID
@@ -36,8 +36,6 @@ from runtime.core.gate import ANONYMOUS_LOCAL, Permission, Principal, decide_acc
 
 logger = logging.getLogger(__name__)
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 KEYS_FRESH_S = 1.0
 """How long a revoked key may still be taken: the key file is looked at so often, not at every request."""
@@ -93,7 +91,8 @@ class Door:
         except KeysUnreadable as problem:
             self._looked_at = None
             logger.error("the API keys cannot be read", extra={"cause": str(problem)})
-            raise LarError(Fault(code="internal_error", message=str(problem))) from problem
+            message = "The API keys of this server cannot be read; its operator finds the cause in the log."
+            raise LarError(Fault(code="internal_error", message=message)) from problem
         self._looked_at = now
 
 
@@ -115,8 +114,8 @@ def make_guard(door: Door, permissions: Mapping[web.AbstractRoute, Permission]) 
         rule = decide_origin(origin, host, settings.allowed_origins)
         if rule == "refused":
             raise forbidden(
-                f"Pages of the origin '{(origin or '')[:80]}' may not call this server. If they should, add it "
-                "to server.allowed_origins in lar.toml.",
+                f"Pages of the origin '{(origin or '')[:80]}' may not call this server. If they should, add "
+                "it to server.allowed_origins in lar.toml.",
                 "origin_not_allowed",
             )
 
@@ -147,13 +146,14 @@ async def border(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         duration_s = deps.clock.monotonic() - request[BEGAN]
         route = _route_of(request)
-        deps.metrics.count_request(request.method, route, status, duration_s)
+        method = request.method if request.method in hdrs.METH_ALL else "other"
+        deps.metrics.count_request(method, route, status, duration_s)
         principal = request.get(PRINCIPAL)
         logger.info(
             "answered",
             extra={
                 "request_id": request[REQUEST_ID],
-                "method": request.method,
+                "method": method,
                 "route": route,
                 "status": status,
                 "duration_ms": round(duration_s * 1000),
@@ -168,9 +168,10 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Put our headers on a response just before it starts, streams included."""
     request[_STARTED] = response
     headers = response.headers
-    headers["x-request-id"] = request[REQUEST_ID]
-    elapsed_s = request.app[DEPS].clock.monotonic() - request[BEGAN]
-    headers["openai-processing-ms"] = str(max(0, round(elapsed_s * 1000)))
+    if REQUEST_ID in request:  # absent when aiohttp refused the request before the border saw it
+        headers["x-request-id"] = request[REQUEST_ID]
+        elapsed_s = request.app[DEPS].clock.monotonic() - request[BEGAN]
+        headers["openai-processing-ms"] = str(max(0, round(elapsed_s * 1000)))
     headers["openai-version"] = OPENAI_VERSION
     headers["X-Content-Type-Options"] = "nosniff"
     headers[hdrs.SERVER] = "lar"
@@ -239,7 +240,9 @@ async def _check_access(request: web.Request, door: Door, permission: Permission
 def _refusal_of_http(request: web.Request, problem: web.HTTPException) -> Refusal:
     """Say aiohttp's own refusals (no such route, wrong method) in our form."""
     if problem.status == 404:
-        return not_found(f"Unknown request URL: {request.method} {request.path[:200]}.", "unknown_url").refusal
+        return not_found(
+            f"Unknown request URL: {request.method} {request.path[:200]}.", "unknown_url"
+        ).refusal
 
     message = f"{problem.status}: {problem.reason}"
     headers: dict[str, str] = {}
@@ -258,7 +261,7 @@ def _preflight(request: web.Request) -> web.Response:
     if not isinstance(problem, web.HTTPMethodNotAllowed):
         raise not_found(f"Unknown request URL: {request.path[:200]}.", "unknown_url")
 
-    headers = {
+    headers: dict[str, str] = {
         hdrs.ACCESS_CONTROL_ALLOW_METHODS: ", ".join(sorted(problem.allowed_methods)),
         hdrs.ACCESS_CONTROL_MAX_AGE: "600",
     }
@@ -291,5 +294,5 @@ def _masked(secret: str) -> str:
 
 def _route_of(request: web.Request) -> str:
     """Return the pattern of the route, a closed list, as opposed to what the client sent."""
-    resource = cast("web.AbstractResource | None", request.match_info.route.resource)
+    resource = request.match_info.route.resource
     return "unknown" if resource is None else resource.canonical

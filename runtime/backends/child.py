@@ -93,6 +93,11 @@ class Child:
         """End the whole group at once."""
         self._signal(signal.SIGKILL)
 
+    def close(self) -> None:
+        """Take no more frames. For `open_child`."""
+        self._outbox.close()
+        self._outgoing.close()
+
     async def write_forever(self) -> None:
         """Carry queued frames to the child's stdin. For `open_child`."""
         assert self._process.stdin is not None
@@ -176,6 +181,7 @@ async def open_child(
             with anyio.move_on_after(limit_s, shield=True):
                 await child.stop(grace_s)
             tasks.cancel_scope.cancel()
+            child.close()
             with anyio.CancelScope(shield=True):
                 await process.aclose()
 

@@ -8,8 +8,9 @@ from anyio.abc import TaskGroup
 from runtime.backends.install import Installer
 from runtime.backends.pool import Pool
 from runtime.backends.shelf import Entry, Shelf
+from runtime.core.clock import Clock
 from runtime.core.errors import Fault, LarError
-from runtime.core.events import BackendInstalling, Event, ModelInstalling, ModelLoading, Progress
+from runtime.core.events import Event, ModelFailed, ModelInstalled, ModelInstalling, ModelLoading, Progress
 from runtime.core.ids import ModelId
 from runtime.core.states import ModelStage, ModelState
 
@@ -25,6 +26,8 @@ class Library:
         shelf: Shelf,
         pool: Pool,
         installer: Installer,
+        publish: Callable[[Event], object],
+        clock: Clock,
         tasks: TaskGroup,
         load_of: Callable[[ModelId], tuple[int, int]],
         default: ModelId,
@@ -32,10 +35,12 @@ class Library:
         self._shelf = shelf
         self._pool = pool
         self._installer = installer
+        self._publish = publish
+        self._clock = clock
         self._tasks = tasks
         self._load_of = load_of
         self._default = default
-        self._installing: dict[ModelId, Progress | None] = {}
+        self._installing: set[ModelId] = set()
         self._install_faults: dict[ModelId, Fault] = {}
         self._loading: dict[ModelId, float] = {}
 
@@ -54,7 +59,7 @@ class Library:
         entry = self._shelf.find(model)
         self._pool.forgive(model)
         if model not in self._installing and not self._shelf.is_installed(entry):
-            self._installing[model] = None
+            self._installing.add(model)
             self._install_faults.pop(model, None)
             self._tasks.start_soon(self._install, entry)
         return self._state(entry)
@@ -65,25 +70,16 @@ class Library:
         return await self._pool.unload(model)
 
     def note(self, event: Event) -> None:
-        """Keep the newest progress of installs and loads, as the bus tells it."""
-        match event:
-            case ModelInstalling(model=model, progress=progress) if model in self._installing:
-                self._installing[model] = progress
-            case BackendInstalling(backend=backend, progress=progress):
-                for model in self._installing:
-                    if self._shelf.entries[model].engine.id == backend:
-                        self._installing[model] = progress
-            case ModelLoading(model=model, fraction=fraction):
-                self._loading[model] = fraction
-            case _:
-                pass
+        """Keep the newest progress of loads, as the supervisor tells it."""
+        if isinstance(event, ModelLoading):
+            self._loading[event.model] = event.fraction
 
     async def _install(self, entry: Entry) -> None:
         try:
-            if entry.engine.requirements:
-                await self._installer.install_engine(entry.engine.id)
-            if entry.manifest is not None and entry.manifest.source is not None and entry.path is None:
+            if entry.path is None:
                 await self._installer.install_model(entry.id)
+            else:
+                await self._install_engine_of(entry)
         except LarError as failure:
             self._install_faults[entry.id] = failure.fault
         except Exception:
@@ -91,16 +87,32 @@ class Library:
             message = f"Lar itself failed while it installed '{entry.id}'; 'lar logs' tells more."
             self._install_faults[entry.id] = Fault(code="internal_error", message=message)
         finally:
-            del self._installing[entry.id]
+            self._installing.discard(entry.id)
+
+    async def _install_engine_of(self, entry: Entry) -> None:
+        """Make the engine ready for weights of the user's own."""
+        began = self._clock.monotonic()
+
+        def tell(progress: Progress) -> None:
+            self._publish(ModelInstalling(model=entry.id, progress=progress))
+
+        try:
+            await self._installer.install_engine(entry.engine.id, tell)
+        except LarError as failure:
+            fault = failure.fault
+            self._publish(
+                ModelFailed(model=entry.id, stage="install", code=fault.code, message=fault.message)
+            )
+            raise
+
+        self._publish(ModelInstalled(model=entry.id, duration_s=self._clock.monotonic() - began))
 
     def _state(self, entry: Entry) -> ModelState:
         stage, progress, fault = self._stage(entry)
         weights = self._shelf.weights(entry)
-        size_bytes = entry.manifest.source.size_bytes if entry.manifest and entry.manifest.source else None
-        created = 0
-        if weights is not None and weights.is_file():
-            facts = weights.stat()
-            size_bytes, created = facts.st_size, int(facts.st_mtime)
+        size_bytes = weights.size_bytes if weights else None
+        if weights is None and entry.manifest is not None and entry.manifest.source is not None:
+            size_bytes = entry.manifest.source.size_bytes
         resident = self._pool.resident(entry.id)
         worker = None if resident is None else resident.worker
         running, waiting = self._load_of(entry.id)
@@ -109,7 +121,7 @@ class Library:
             engine=entry.engine.id,
             stage=stage,
             is_default=entry.id == self._default,
-            created=created,
+            created=weights.created if weights else 0,
             size_bytes=size_bytes,
             licence=entry.manifest.licence if entry.manifest else None,
             context_tokens=worker.facts.context_tokens if worker else entry.tuning.context_tokens,
@@ -123,7 +135,8 @@ class Library:
 
     def _stage(self, entry: Entry) -> tuple[ModelStage, Progress | None, Fault | None]:
         if entry.id in self._installing:
-            return "installing", self._installing[entry.id], None
+            progress = self._installer.model_progress(entry.id)
+            return "installing", progress or self._installer.engine_progress(entry.engine.id), None
 
         if not self._shelf.is_installed(entry):
             fault = self._install_faults.get(entry.id)

@@ -55,6 +55,11 @@ class Resident:
     gone: anyio.Event = field(default_factory=anyio.Event)
     """Set when its worker is reaped."""
 
+    @property
+    def is_welcoming(self) -> bool:
+        """Whether a new lease makes sense: neither asked out, nor its worker dead or dying."""
+        return not self.is_leaving and (self.worker is None or self.worker.fault is None)
+
 
 class Pool:
     """Keeps at most `max_loaded` models resident, as `core.ports.ModelPool`."""
@@ -140,7 +145,7 @@ class Pool:
                     resident = self._residents.get(model)
                     if resident is None:
                         resident = await self._admit(model)
-                    if resident is not None and not resident.is_leaving:
+                    if resident is not None and resident.is_welcoming:
                         resident.leases += 1
                         return resident
                     await self._change()

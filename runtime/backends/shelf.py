@@ -8,7 +8,7 @@ import msgspec
 
 from runtime.backends.catalog.manifests import EngineManifest, ModelManifest, load_engines, load_models
 from runtime.backends.connection import WorkerSpec
-from runtime.backends.install import Installer
+from runtime.backends.install import Installer, Weights
 from runtime.backends.protocol import Tuning
 from runtime.core.errors import Fault, ModelUnavailable
 from runtime.core.ids import ModelId
@@ -38,7 +38,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shelf:
-    """The known models. Does not change while the server runs."""
+    """The known models. Does not change while the server runs. Making one looks at the disk."""
 
     def __init__(
         self,
@@ -54,6 +54,9 @@ class Shelf:
         self._settings = settings
         self._cores = cores
         self.entries = _collect(own, folder, is_scripted)
+        self._own_weights = {
+            each.id: _look_at(each.path) for each in self.entries.values() if each.path is not None
+        }
 
     def find(self, model: ModelId) -> Entry:
         """Return a known model. Raises ModelUnavailable (model_not_found)."""
@@ -73,12 +76,12 @@ class Shelf:
         python = self._installer.engine_python(entry.engine.id)
         return None if python is None else str(python)
 
-    def weights(self, entry: Entry) -> Path | None:
-        """Return the entry's weights, if it has any and they are in place."""
+    def weights(self, entry: Entry) -> Weights | None:
+        """Return the entry's weights, if it has any and they are in place (the user's own: if the path is)."""
         if entry.path is not None:
-            return entry.path
+            return self._own_weights[entry.id]
 
-        return self._installer.model_path(entry.id)
+        return self._installer.model_weights(entry.id)
 
     def is_installed(self, entry: Entry) -> bool:
         """Whether a worker could be started for the entry now."""
@@ -93,7 +96,7 @@ class Shelf:
         Raises ModelUnavailable when it is unknown or not installed.
         """
         entry = self.find(model)
-        python, path = self.python(entry), self.weights(entry)
+        python, weights = self.python(entry), self.weights(entry)
         if python is None or not self.is_installed(entry):
             message = f"'{model}' is not installed. 'lar models install {model}' installs it."
             raise ModelUnavailable(Fault(code="backend_missing", message=message, param="model"))
@@ -102,7 +105,7 @@ class Shelf:
             model=model,
             engine=entry.engine.id,
             python=python,
-            path=None if path is None else str(path),
+            path=None if weights is None else str(weights.path),
             tuning=self._tuning(entry, share),
             load_deadline_s=self._settings.load_deadline_s,
         )
@@ -151,6 +154,16 @@ def _collect(own: Mapping[str, OwnModel], folder: Path, is_scripted: bool) -> di
 
 def _own_path(own: OwnModel | None, folder: Path) -> Path | None:
     return None if own is None or own.path is None else folder / Path(own.path).expanduser()
+
+
+def _look_at(path: Path) -> Weights:
+    """Return what is at the path; what is not there has no size, and the engine says so when it loads."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return Weights(path, 0, 0)
+
+    return Weights(path, facts.st_size, int(facts.st_mtime))
 
 
 def _over(own: OwnModel | None, manifest: ModelTuning) -> ModelTuning:

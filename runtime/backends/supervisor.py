@@ -69,6 +69,8 @@ class Supervisor:
                 f"'{spec.engine}' again."
             )
             raise ModelUnavailable(Fault(code="backend_missing", message=message)) from problem
+        except ExceptionGroup as group:
+            raise _sole_cause(group) from None
 
     @asynccontextmanager
     async def _attend(self, spec: WorkerSpec, child: Child) -> AsyncIterator[Worker]:
@@ -201,6 +203,14 @@ class _Heard:
     def __init__(self, at: float) -> None:
         self.at = at
         self.step_s = 0.0
+
+
+def _sole_cause(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the one exception that task groups have wrapped, or the group where there are several."""
+    cause: Exception = group
+    while isinstance(cause, ExceptionGroup) and len(cause.exceptions) == 1:
+        cause = cause.exceptions[0]
+    return cause
 
 
 def _strange(spec: WorkerSpec, child: Child, what: str) -> ModelUnavailable:

@@ -167,7 +167,7 @@ def _connect(path: Path, migrations: Sequence[Migration]) -> duckdb.DuckDBPyConn
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection, path: Path, migrations: Sequence[Migration]) -> None:
-    connection.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, at TIMESTAMP)")
+    connection.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY, applied TIMESTAMP)")
     row = connection.execute("SELECT coalesce(max(number), 0) FROM migration").fetchone()
     reached = int(row[0]) if row else 0
     newest = max((each.number for each in migrations), default=0)

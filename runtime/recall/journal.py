@@ -28,7 +28,7 @@ MIGRATIONS = (
         """
         CREATE TABLE event (
             seq BIGINT PRIMARY KEY,
-            at DOUBLE NOT NULL,
+            told_at DOUBLE NOT NULL,
             kind VARCHAR NOT NULL,
             tenant VARCHAR NOT NULL,
             run_id VARCHAR,
@@ -77,7 +77,7 @@ class DuckJournal:
         """Return stored facts, oldest first."""
         where, parameters = _condition(query)
         rows = await self._database.read(
-            f"SELECT seq, at, tenant, run_id, cause, body FROM event WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 - made of constants
+            f"SELECT seq, told_at, tenant, run_id, cause, body FROM event WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 - made of constants
             [*parameters, query.limit],
         )
         return [_envelope(row) for row in rows]
@@ -104,8 +104,8 @@ class DuckJournal:
     async def retain(self, settings: JournalSettings, now: float) -> None:
         """Remove facts older than `keep_days` and, oldest first, what exceeds `keep_bytes` of text."""
         rows = await self._database.read(
-            "SELECT coalesce(max(seq), 0) FROM (SELECT seq, at, "
-            "sum(strlen(body)) OVER (ORDER BY seq DESC) AS kept FROM event) WHERE at < ? OR kept > ?",
+            "SELECT coalesce(max(seq), 0) FROM (SELECT seq, told_at, "
+            "sum(strlen(body)) OVER (ORDER BY seq DESC) AS kept FROM event) WHERE told_at < ? OR kept > ?",
             [now - settings.keep_days * _DAY_S, settings.keep_bytes],
         )
         newest_to_go = int(rows[0][0])

@@ -197,12 +197,10 @@ class ChatBody(Wire, frozen=True, kw_only=True):
     ignore_eos: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
-    tools: (
-        Annotated[list[WireFunctionTool | CustomTool], msgspec.Meta(max_length=TOOLS_LIMIT)] | None
-    ) = None
-    tool_choice: (
-        Literal["none", "auto", "required"] | NamedChoice | AllowedChoice | CustomChoice | None
-    ) = None
+    tools: Annotated[list[WireFunctionTool | CustomTool], msgspec.Meta(max_length=TOOLS_LIMIT)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | AllowedChoice | CustomChoice | None = (
+        None
+    )
     parallel_tool_calls: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -211,9 +209,7 @@ class ChatBody(Wire, frozen=True, kw_only=True):
     user: str | None = None
     metadata: (
         Annotated[
-            dict[
-                Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]
-            ],
+            dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]],
             msgspec.Meta(max_length=16),
         ]
         | None

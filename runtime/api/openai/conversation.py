@@ -1,4 +1,4 @@
-"""From the messages on the wire to the core's: content joined to text, tool results matched to their calls."""
+"""From the messages on the wire to the core's: content joined, tool results matched to their calls."""
 
 from collections.abc import Iterable, Sequence
 
@@ -80,7 +80,9 @@ def _text_of(wire: WireMessage, path: str) -> str | None:
     """Join the parts of the content; a refusal counts as what the assistant said."""
     if isinstance(wire.content, list):
         if not wire.content:
-            raise invalid(f"'{path}.content' is an empty list. Send text, or at least one part.", f"{path}.content")
+            raise invalid(
+                f"'{path}.content' is an empty list. Send text, or at least one part.", f"{path}.content"
+            )
 
         return "\n".join(
             _text_of_part(part, wire, f"{path}.content[{place}]") for place, part in enumerate(wire.content)

@@ -86,7 +86,7 @@ def _check_refused_fields(body: ChatBody) -> None:
         raise unsupported("'store' is not supported yet: completions are not kept. Leave it out.", "store")
 
     if body.modalities is not None and body.modalities != ["text"]:
-        raise unsupported('\'modalities\' other than ["text"] are not supported yet.', "modalities")
+        raise unsupported("'modalities' other than [\"text\"] are not supported yet.", "modalities")
 
     if body.verbosity not in (None, "medium"):
         raise unsupported("'verbosity' other than 'medium' is not supported yet.", "verbosity")

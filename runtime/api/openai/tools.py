@@ -89,7 +89,9 @@ def response_format_of(
             check_name(asked.name, "response_format.json_schema.name")
             path = "response_format.json_schema.schema"
             if asked.schema is None:
-                raise invalid(f"Missing required parameter: '{path}'.", path, code="missing_required_parameter")
+                raise invalid(
+                    f"Missing required parameter: '{path}'.", path, code="missing_required_parameter"
+                )
 
             check_plain_json(asked.schema, path)
             _check_schema_type(asked.schema.get("type"), asked.name, path)

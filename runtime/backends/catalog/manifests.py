@@ -43,6 +43,8 @@ class EngineManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Python that imports all that the engine needs and prints the version on its last line."""
     needs_compiler: bool = False
     """Where no prebuilt wheel fits, a C and C++ compiler builds one."""
+    cmake: str = ""
+    """CMake that each project of such a build reads first: leaves out what Lar does not use."""
     build_minutes: float = 0.0
     """How long such a build takes on two cores, to tell people before it begins."""
     disk_bytes: int = 0

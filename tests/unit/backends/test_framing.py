@@ -1,6 +1,7 @@
 """Frames survive any split of the stream, and nothing else gets through."""
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from runtime.backends.framing import MAX_FRAME_BYTES, FrameDecoder, FrameTooLarg
 
 def split(stream: bytes, cuts: list[int]) -> list[bytes]:
     marks = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    return [stream[start:end] for start, end in zip(marks, marks[1:], strict=False)]
+    return [stream[start:end] for start, end in pairwise(marks)]
 
 
 @given(payloads=st.lists(st.binary(max_size=300)), cuts=st.lists(st.integers(0, 10_000)))

@@ -47,9 +47,7 @@ def _check_header(view: mmap.mmap) -> None:
     try:
         _Walk(view).header()
     except (struct.error, IndexError) as error:
-        raise WeightsBroken(
-            "is cut off or damaged: its header points past the end of the file"
-        ) from error
+        raise WeightsBroken("is cut off or damaged: its header points past the end of the file") from error
 
 
 class _Walk:

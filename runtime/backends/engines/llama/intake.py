@@ -1,5 +1,6 @@
-"""From a request to the tokens and numbers that a seq runs on, or to the reason why it cannot. Pure but for
-the template, which may ask for today's date.
+"""From a request to the tokens and numbers that a seq runs on, or to the reason why it cannot.
+
+Pure, but for a template that asks for today's date.
 """
 
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ class Intake:
             return Fault(
                 code="context_length_exceeded",
                 message=f"The prompt has {len(tokens)} tokens, but this model takes {self._limit} for prompt "
-                "and answer together. Shorten the messages, or raise context_tokens for the model in lar.toml.",
+                "and answer together. Shorten the messages, or raise the model's context_tokens in lar.toml.",
                 param="messages",
             )
 
@@ -108,7 +109,8 @@ def _unsupported(request: Generate) -> Fault | None:
     if request.tools and request.tool_mode != "none":
         return Fault(
             code="unsupported_parameter",
-            message="This model's engine does not call tools yet. Leave tools out, or set tool_choice to 'none'.",
+            message="This model's engine does not call tools yet. Leave tools out, or set tool_choice "
+            "to 'none'.",
             param="tools",
         )
 

@@ -116,9 +116,9 @@ def _is_harmless(marker: str, controls: Sequence[str]) -> bool:
 
 
 def _danger_pattern(controls: Sequence[str], markers: Sequence[str]) -> re.Pattern[str] | None:
-    """Match what is masked: any punctuation that begins a control token, and whole tokens that begin otherwise.
+    """Match what is masked: punctuation that begins a control token, wherever it stands.
 
-    Letters and blanks are masked only in a whole token: templates look at them too often.
+    Letters and blanks are masked only where a whole control token stands: templates look at them too often.
     """
     if not controls:
         return None

@@ -12,6 +12,9 @@ ALONE_S = 1.0
 BESIDE_S = 0.4
 """A step that streams wait for: the longest pause that a reader gets between two tokens."""
 
+_WHOLE_TOKENS, _WHOLE_S = 64, 2.0
+"""A prompt as short as this is computed in one go where that takes no longer: most are never cut."""
+
 _LADDER = (16, 32, 64, 128, 256, 512, 1024, 2048)
 _INERTIA = 1.3
 """A larger size must promise this much room before it is taken, and a smaller one is taken at once."""
@@ -42,7 +45,9 @@ class Pace:
     @property
     def budgets(self) -> Budgets:
         """The sizes to plan the next step with."""
-        return Budgets(alone=self._alone, beside=self._beside)
+        whole = min(_WHOLE_TOKENS, self._sizes[-1])
+        is_quick = whole <= self._speed * _WHOLE_S
+        return Budgets(alone=max(self._alone, whole) if is_quick else self._alone, beside=self._beside)
 
     def measured(self, prompt_tokens: int, duration_s: float) -> None:
         """Learn from a step that computed this many prompt tokens. Steps with few teach nothing."""

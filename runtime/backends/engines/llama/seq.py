@@ -62,6 +62,15 @@ class Seq:
 
         return self._delta(parts)
 
+    def cut_short(self) -> list[StepFrame]:
+        """End as too long, showing what was held back."""
+        return self._close("length", Parts("", ""))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any token was generated."""
+        return self._completion_tokens > 0
+
     def finish(self, reason: Reason) -> Finished:
         """End here, whatever was held back."""
         self.is_over = True
@@ -86,9 +95,7 @@ class Seq:
         choices, self._choices = self._choices, []
         tokens, self._unreported = self._unreported, 0
         return [
-            Delta(
-                seq=self.seq, text=parts.text, reasoning=parts.reasoning, logprobs=choices, tokens=tokens
-            )
+            Delta(seq=self.seq, text=parts.text, reasoning=parts.reasoning, logprobs=choices, tokens=tokens)
         ]
 
     def _choice(self, picked: Picked) -> Choice:

@@ -16,7 +16,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from runtime.backends.engines.llama.masking import Control, Mask, Piece
-from runtime.backends.engines.llama.reasoning import OPENER
+from runtime.backends.engines.llama.reasoning import CLOSER, OPENER
 
 CHATML = (
     "{% for message in messages %}"
@@ -86,7 +86,7 @@ class ChatTemplate:
             raise TemplateBroken(f"line {error.lineno}: {error.message}") from error
 
         self._knows_developer = "developer" in source
-        self.has_reasoning = OPENER in source
+        self.has_reasoning = OPENER in source or CLOSER in source
         """Whether the model may begin with a <think> block."""
         self._mask = Mask(controls, markers=[str(each.value) for each in tree.find_all(nodes.Const)])
 
@@ -133,9 +133,7 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     """JSON as templates expect it: not escaped for HTML, unlike Jinja's own filter."""
-    return json.dumps(
-        value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise_exception(message: str) -> None:

@@ -7,24 +7,25 @@ the shape. The rules are written down for users in docs/guides/scripted.md.
 import hashlib
 import json
 import re
-from typing import Any
 
 import msgspec
 
 from runtime.backends.engines.scripted.chat import Chat, Function, Refused, read_chat
 from runtime.backends.engines.scripted.cues import CalledTool, Cues, read_cues
 from runtime.backends.engines.scripted.minimal import find_minimal
-from runtime.backends.engines.scripted.schema import SchemaRefused
+from runtime.backends.engines.scripted.schema import Schema, SchemaRefused
 from runtime.backends.protocol import Fault, Generate
 
-COMMON_WORDS = frozenset(
-    "about all and any are but can did does for from has have her his how into its may not now one our out"
-    " she some tell than that the their them then there they this too use was what when where which who why"
-    " will with you your".split()
-)
+COMMON_WORDS = frozenset((
+    "about", "all", "and", "any", "are", "but", "can", "did", "does", "for", "from", "has", "have",
+    "her", "his", "how", "into", "its", "may", "not", "now", "one", "our", "out", "she", "some", "tell",
+    "than", "that", "the", "their", "them", "then", "there", "they", "this", "too", "use", "was",
+    "what", "when", "where", "which", "who", "why", "will", "with", "you", "your",
+))  # fmt: skip
 """Words that say nothing about which tool is meant."""
 _SHORTEST_WORD = 3
 _ID_DIGITS = 24
+_OBJECT = {"type": "object"}
 
 _CASE_CHANGE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORD = re.compile(r"[^\W_]+")
@@ -101,7 +102,9 @@ def _allowed(request: Generate, chat: Chat) -> list[Function]:
     offered = {function.name for function in functions}
     unknown = [name for name in request.tool_names if name not in offered]
     if unknown:
-        raise _invalid(f"The tool '{unknown[0]}' is not in tools. Offer it, or choose another.", "tool_choice")
+        raise _invalid(
+            f"The tool '{unknown[0]}' is not in tools. Offer it, or choose another.", "tool_choice"
+        )
 
     return [each for each in functions if not request.tool_names or each.name in request.tool_names]
 
@@ -121,21 +124,8 @@ def _check_offered(call: CalledTool, allowed: list[Function], chat: Chat) -> Cal
 def _call_minimally(function: Function, chat: Chat) -> CalledTool:
     """Return a call with the smallest arguments that the tool's schema allows."""
     index = [tool.function for tool in chat.tools].index(function)
-    schema = {"allOf": [function.parameters or {}, {"type": "object"}]}
-    if function.parameters:
-        # References inside the parameters start at their own root, so the root must stay theirs.
-        schema = function.parameters if "type" in function.parameters else {**function.parameters, "type": "object"}
-
-    arguments = _minimal(schema, f"tools[{index}].function.parameters")
-    if not isinstance(arguments, dict):
-        message = f"The parameters of the tool '{function.name}' describe no object. Give them the type object."
-        raise Refused(
-            Fault(
-                code="invalid_json_schema", message=message, param=f"tools[{index}].function.parameters.type"
-            )
-        )
-
-    return CalledTool(name=function.name, arguments=_as_json(arguments))
+    param = f"tools[{index}].function.parameters"
+    return CalledTool(name=function.name, arguments=_minimal_json(param, function.parameters or {}, _OBJECT))
 
 
 def _most_related(functions: list[Function], text: str) -> Function | None:
@@ -171,7 +161,7 @@ def _decide_text(request: Generate, chat: Chat, cues: Cues, *, has_calls: bool) 
         return "{}"
 
     if request.format_type == "json_schema":
-        return _as_json(_minimal(request.format_schema, "response_format.json_schema.schema"))
+        return _minimal_json("response_format.json_schema.schema", request.format_schema)
 
     if chat.results:
         return "\n".join(f"{chat.called_name(result)} returned: {result.text}" for result in chat.results)
@@ -179,19 +169,15 @@ def _decide_text(request: Generate, chat: Chat, cues: Cues, *, has_calls: bool) 
     return f"You said: {cues.text}" if cues.text else "You said nothing."
 
 
-def _minimal(schema: Any, param: str) -> Any:
+def _minimal_json(param: str, *schemas: Schema) -> str:
     try:
-        return find_minimal(schema)
+        return json.dumps(find_minimal(*schemas), ensure_ascii=False)
     except SchemaRefused as refusal:
         message = (
-            f"The scripted engine finds no value for this schema: at {refusal.path}, "
-            f"{refusal.keyword} {refusal.why}."
+            "The scripted engine finds no value for this schema: "
+            f"at {refusal.path}, {refusal.keyword} {refusal.why}."
         )
         raise Refused(Fault(code="invalid_json_schema", message=message, param=param)) from refusal
-
-
-def _as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _identify(request: Generate, index: int, call: CalledTool) -> Call:

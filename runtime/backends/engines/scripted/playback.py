@@ -85,7 +85,9 @@ class Playback:
             self._surroundings.crash()
 
         if self._script.cues.fail_after == self._sent:
-            return [self._fail("engine_failed", f"The script failed after {self._sent} deltas, as its cue asked.")]
+            return [
+                self._fail("engine_failed", f"The script failed after {self._sent} deltas, as its cue asked.")
+            ]
 
         token = self._next
         if token is None or self._generated >= self._limit:
@@ -122,8 +124,9 @@ class Playback:
         room = self._context_tokens - script.prompt_tokens
         if room < 1:
             message = (
-                f"The prompt takes {script.prompt_tokens} tokens, but the context holds {self._context_tokens} "
-                "and the answer needs one at least. Shorten the messages, or raise context_tokens of the model."
+                f"The prompt takes {script.prompt_tokens} tokens, but the context holds "
+                f"{self._context_tokens} and the answer needs one at least. "
+                "Shorten the messages, or raise context_tokens of the model."
             )
             return [self._fail("context_length_exceeded", message, "messages")]
 

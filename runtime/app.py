@@ -1,0 +1,218 @@
+"""The composition root: builds the server's parts, starts them in order, stops them in the reverse order.
+
+    database, journal ── kept until everything else has said its last fact
+      bus
+        tasks: runs, resident models, installs, metrics, retention
+          HTTP
+
+Stop: no new requests and runs; running ones end within the grace or are cancelled; workers stop side by
+side; the last facts are stored; the database closes. Each wait has a bound.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup, TaskStatus
+
+from runtime.api.access import check_bind
+from runtime.api.deps import ApiDeps
+from runtime.api.keys import KeyStore
+from runtime.api.metrics import Metrics
+from runtime.api.server import Bound, HttpServer, create_app
+from runtime.backends.hardware import SystemProbe, read_cores
+from runtime.backends.install import Installer
+from runtime.backends.library import Library
+from runtime.backends.pool import Pool
+from runtime.backends.shelf import Shelf
+from runtime.backends.supervisor import Supervisor
+from runtime.core.bus import RECENT, Bus
+from runtime.core.clock import SystemClock
+from runtime.core.driver import Runs
+from runtime.core.events import Envelope, Event, ServerStarted, ServerStopped
+from runtime.core.ids import ModelId
+from runtime.core.settings import Settings
+from runtime.core.version import __version__
+from runtime.instance import remove_instance, write_instance
+from runtime.recall.database import open_database
+from runtime.recall.journal import MIGRATIONS, DuckJournal
+
+logger = logging.getLogger(__name__)
+
+DATABASE_FILE = "lar.duckdb"
+KEYS_FILE = "keys.json"
+_DRAIN_LIMIT_S = 5.0
+"""For the last facts to reach the disk when the server stops."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """How the server is started."""
+
+    home: Path
+    settings: Settings
+    is_scripted: bool = False
+    """Whether the model `scripted` is offered."""
+
+
+async def serve(launch: Launch, on_started: Callable[[Bound], None]) -> None:
+    """Be the server until SIGINT or SIGTERM; a second one ends it at once. `on_started`: it answers now.
+
+    Raises SettingsInvalid, StoreUnavailable or KeysUnreadable when it cannot start.
+    """
+    stop = anyio.Event()
+
+    async def _watch_signals(task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for number in signals:
+                if stop.is_set():
+                    os._exit(128 + number)  # workers see the end of their pipes and go as well
+                logger.info("stopping", extra={"signal": signal.Signals(number).name})
+                stop.set()
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(lambda *, task_status: _watch_signals(task_status))
+        async with open_server(launch) as bound:
+            on_started(bound)
+            await stop.wait()
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_server(launch: Launch) -> AsyncIterator[Bound]:
+    """Run a server while the context lasts."""
+    keys = KeyStore(launch.home / KEYS_FILE)
+    await anyio.to_thread.run_sync(keys.reload)
+    check_bind(launch.settings.server, has_keys=keys.has_any())
+    async with (
+        open_database(launch.home / DATABASE_FILE, MIGRATIONS) as database,
+        _open_bus(DuckJournal(database)) as (bus, journal),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(journal.retain_forever, launch.settings.journal, SystemClock())
+        async with _open_parts(launch, bus, journal, keys, tasks) as bound:
+            yield bound
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _open_bus(journal: DuckJournal) -> AsyncIterator[tuple[Bus, DuckJournal]]:
+    """Open the bus and keep what it carries; at the end the last facts are stored."""
+    last_seq = await journal.last_seq()
+    # Facts that were shown but not yet stored before a crash had numbers, too: do not give them out again.
+    bus = Bus(SystemClock(), last_seq + RECENT if last_seq else 0)
+    drained = anyio.Event()
+    with bus.subscribe("journal", RECENT) as subscription:
+        async with anyio.create_task_group() as keeper:
+
+            async def _keep() -> None:
+                await journal.keep_forever(subscription)
+                drained.set()
+
+            keeper.start_soon(_keep)
+            try:
+                yield bus, journal
+            finally:
+                bus.publish(ServerStopped(reason="asked"))
+                bus.close()
+                with anyio.move_on_after(_DRAIN_LIMIT_S, shield=True):
+                    await drained.wait()
+                keeper.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _open_parts(
+    launch: Launch, bus: Bus, journal: DuckJournal, keys: KeyStore, tasks: TaskGroup
+) -> AsyncIterator[Bound]:
+    """Start what serves requests, and stop it again in order."""
+    settings = launch.settings
+    clock = SystemClock()
+    models, pool, runs = await _assemble(launch, bus, tasks)
+    metrics = Metrics()
+    tasks.start_soon(metrics.follow, bus)
+    tasks.start_soon(pool.sweep_forever)
+    http: HttpServer
+    app = create_app(
+        ApiDeps(
+            runs=runs,
+            models=models,
+            bus=bus,
+            journal=journal,
+            keys=keys,
+            settings=settings.server,
+            metrics=metrics,
+            clock=clock,
+            version=__version__,
+            started_at=clock.now(),
+            address=lambda: http.address,
+        )
+    )
+    http = HttpServer(app, settings.server)
+    bound = await http.open()
+    instance = await anyio.to_thread.run_sync(write_instance, launch.home, bound.address, __version__)
+    bus.publish(ServerStarted(version=__version__, address=bound.address))
+    try:
+        yield bound
+    finally:
+        with anyio.CancelScope(shield=True):  # every step below has a bound of its own
+            await anyio.to_thread.run_sync(remove_instance, launch.home, instance)
+            await runs.stop(settings.server.shutdown_grace_s)
+            await http.aclose(grace_s=1.0)
+            await pool.aclose()
+
+
+async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library, Pool, Runs]:
+    """Build models, pool and runs, which know each other only through what they are given here."""
+    settings, clock = launch.settings, SystemClock()
+    library: Library
+
+    def publish(event: Event) -> Envelope:
+        library.note(event)
+        return bus.publish(event)
+
+    installer = Installer(launch.home, settings.backends, publish, clock)
+    await installer.refresh()
+    shelf = await anyio.to_thread.run_sync(_stock, launch, installer)
+    pool = Pool(
+        supervisor=Supervisor(settings.backends, publish, clock, os.environ),
+        find_spec=shelf.spec,
+        publish=publish,
+        clock=clock,
+        tasks=tasks,
+        settings=settings.models,
+    )
+
+    def places(model: ModelId) -> int:
+        return shelf.find(model).sequences
+
+    runs = Runs(bus=bus, pool=pool, clock=clock, tasks=tasks, settings=settings.admission, places=places)
+    library = Library(
+        shelf=shelf,
+        pool=pool,
+        installer=installer,
+        publish=publish,
+        clock=clock,
+        tasks=tasks,
+        load_of=runs.load_of,
+        default=settings.models.default,
+    )
+    return library, pool, runs
+
+
+def _stock(launch: Launch, installer: Installer) -> Shelf:
+    """Fill the shelf; looks at the disk and at the machine."""
+    return Shelf(
+        installer=installer,
+        own=launch.settings.model,
+        settings=launch.settings.models,
+        folder=launch.home,
+        cores=read_cores(SystemProbe()).usable,
+        is_scripted=launch.is_scripted,
+    )

@@ -1,0 +1,35 @@
+"""`lar doctor`: what this machine has, what is missing, and how to mend it."""
+
+import argparse
+
+import anyio
+
+from runtime.backends.diagnose import Check, collect_facts, diagnose
+from runtime.cli.output import EXIT_FAILED, say, say_json
+from runtime.cli.place import find_place
+from runtime.instance import find_instance
+
+_SIGNS = {"ok": "✔", "warn": "!", "fail": "✖"}
+
+
+def examine(chosen: argparse.Namespace) -> int:
+    """Print every check; exit code 1 when one of them fails."""
+    place = find_place()
+    own = find_instance(place.home)
+    facts = anyio.run(collect_facts, place.home, place.settings.server.port)
+    checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
+    if own is not None:
+        checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))
+    if chosen.json:
+        say_json(checks)
+    else:
+        _show(checks)
+    return EXIT_FAILED if any(each.verdict == "fail" for each in checks) else 0
+
+
+def _show(checks: list[Check]) -> None:
+    width = max(len(each.name) for each in checks)
+    for each in checks:
+        say(f"{_SIGNS[each.verdict]} {each.name.ljust(width)}  {each.finding}")
+        if each.fix and each.verdict != "ok":
+            say(f"  {' ' * width}  → {each.fix}")

@@ -1,0 +1,153 @@
+"""The `lar` command line: what can be typed, and the border at which every failure becomes a sentence."""
+
+import argparse
+import importlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from runtime.cli.output import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_USAGE, CommandFailed, fail
+from runtime.core.errors import SettingsInvalid, StoreUnavailable
+from runtime.core.version import __version__
+
+logger = logging.getLogger(__name__)
+
+_EPILOG = f"""Without a command, lar starts its server if none runs, and opens the console.
+Settings: lar.toml in $LAR_HOME. Docs: README.md, docs/.
+
+{EXIT_CODES}"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code. No traceback reaches the person."""
+    try:
+        chosen = _parser().parse_args(arguments)
+        module = importlib.import_module(f"runtime.cli.{chosen.module}")
+        code: int = getattr(module, chosen.function)(chosen)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except CommandFailed as failure:
+        return fail(str(failure), failure.code)
+    except SettingsInvalid as problem:
+        return fail(str(problem), EXIT_USAGE)
+    except StoreUnavailable as problem:
+        return fail(str(problem), EXIT_NO_SERVER)
+    except Exception as problem:
+        logger.exception("a command broke")
+        return fail(
+            f"Lar itself failed: {type(problem).__name__}: {problem}. This is a defect; "
+            "run the command with LAR_DEBUG=1 for the details.",
+            1,
+        )
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lar",
+        description="Inference, agents and memory in one program, on hardware that you own.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lar {__version__}")
+    parser.set_defaults(module="console", function="open_console", model=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_server_commands(commands)
+    _add_model_commands(commands)
+    _add_key_commands(commands)
+    return parser
+
+
+def _add_server_commands(commands: Any) -> None:
+    console = _command(commands, "console", "console", "open_console", "open the console (the default)")
+    console.add_argument("model", nargs="?", help="the model to chat with")
+
+    serve = _command(commands, "serve", "serve", "serve_forever", "run the server in the foreground")
+    serve.add_argument("--host", help="address to listen on (default: server.host)")
+    serve.add_argument("--port", type=_port, help="port to listen on (default: server.port)")
+    serve.add_argument(
+        "--scripted", action="store_true", help="offer the model 'scripted', which needs no weights"
+    )
+    serve.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
+
+    status = _command(commands, "status", "status", "show_status", "show the server and its models")
+    _with_json(status)
+    _command(commands, "stop", "status", "stop_server", "stop the server")
+
+    logs = _command(commands, "logs", "logs", "show_logs", "show the server's log")
+    logs.add_argument(
+        "-n", "--lines", type=_count, default=50, help="how many of the last lines (default: 50)"
+    )
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
+    _with_json(logs)
+
+    doctor = _command(commands, "doctor", "doctor", "examine", "check this machine")
+    _with_json(doctor)
+
+
+def _add_model_commands(commands: Any) -> None:
+    chat = _command(
+        commands, "chat", "chat", "chat", 'ask a model: lar chat [MODEL] ["PROMPT"], or a prompt from a pipe'
+    )
+    chat.add_argument("words", nargs="*", metavar="[MODEL] [PROMPT]")
+    chat.add_argument("--system", help="the system message")
+    chat.add_argument("--temperature", type=float)
+    chat.add_argument("--max-tokens", type=_count)
+    _with_json(chat)
+
+    models = _command(commands, "models", "models", "list_models", "list and install models")
+    actions = models.add_subparsers(title="actions", metavar="ACTION")
+    _with_json(_command(actions, "list", "models", "list_models", "list the known models"))
+    install = _command(actions, "install", "models", "install_model", "install a model and what it needs")
+    install.add_argument("model")
+    unload = _command(actions, "unload", "models", "unload_model", "free the memory of a model")
+    unload.add_argument("model")
+    models.set_defaults(json=False)
+
+
+def _add_key_commands(commands: Any) -> None:
+    keys = _command(commands, "keys", "keys", "list_keys", "make, list and revoke API keys")
+    keys.set_defaults(json=False)
+    actions = keys.add_subparsers(title="actions", metavar="ACTION")
+    create = _command(actions, "create", "keys", "create_key", "make a key; it is shown once")
+    create.add_argument("name", nargs="?", default="default", help="what the key is for")
+    create.add_argument(
+        "--role",
+        choices=("user", "operator"),
+        default="user",
+        help="user: inference only · operator: also state, events, installs (default: user)",
+    )
+    _with_json(create)
+    _with_json(_command(actions, "list", "keys", "list_keys", "list the keys, without their secrets"))
+    revoke = _command(actions, "revoke", "keys", "revoke_key", "make a key useless")
+    revoke.add_argument("id", help="the key's id, as 'lar keys list' shows it")
+
+
+def _command(commands: Any, name: str, module: str, function: str, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(module=module, function=function)
+    return command
+
+
+def _with_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def _port(text: str) -> int:
+    port = _number(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; ports end at 65535")
+    return port
+
+
+def _count(text: str) -> int:
+    count = _number(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return count
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number")
+    return int(text)

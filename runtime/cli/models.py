@@ -1,0 +1,72 @@
+"""`lar models`: what is known and installed, and installing more."""
+
+import argparse
+
+from runtime.api.client import LarClient
+from runtime.cli.calls import call_server
+from runtime.cli.launcher import ensure_server
+from runtime.cli.output import notice, say_json, say_table
+from runtime.cli.place import find_place, require_server
+from runtime.cli.progress import install_with_progress, tell_progress
+from runtime.core.ids import ModelId
+from runtime.core.states import ModelState, ServerState
+
+
+def list_models(chosen: argparse.Namespace) -> int:
+    """Print the known models; starts the server if none runs, since it knows them."""
+    place = find_place()
+    state = call_server(place, ensure_server(place).address, LarClient.state)
+    if chosen.json:
+        say_json(state.models)
+    else:
+        show_models(state)
+    return 0
+
+
+def show_models(state: ServerState) -> None:
+    """Print the models of a server as a table."""
+    rows = [[_name(each), each.engine, _stage(each), _size(each), _context(each)] for each in state.models]
+    say_table(("MODEL", "ENGINE", "STATE", "SIZE", "CONTEXT"), rows)
+
+
+def install_model(chosen: argparse.Namespace) -> int:
+    """Install a model with progress."""
+    place = find_place()
+    model = ModelId(chosen.model)
+    state = call_server(
+        place, ensure_server(place).address, lambda client: install_with_progress(client, model)
+    )
+    notice(f"✔ {state.id} is installed.")
+    return 0
+
+
+def unload_model(chosen: argparse.Namespace) -> int:
+    """Free a model's memory."""
+    place = find_place()
+    model = ModelId(chosen.model)
+    call_server(place, require_server(place).address, lambda client: client.unload(model))
+    notice(f"✔ {model} is not in memory.")
+    return 0
+
+
+def _name(model: ModelState) -> str:
+    return f"{model.id} *" if model.is_default else model.id
+
+
+def _stage(model: ModelState) -> str:
+    if model.progress is not None:
+        return f"{model.stage}: {model.progress.phase} {tell_progress(model.progress)}".rstrip()
+
+    if model.fault is not None:
+        return f"{model.stage}: {model.fault.message}"
+
+    runs = f", {model.running} running" if model.running else ""
+    return model.stage + runs + (f", {model.waiting} waiting" if model.waiting else "")
+
+
+def _size(model: ModelState) -> str:
+    return "" if model.size_bytes is None else f"{model.size_bytes / 1e6:.0f} MB"
+
+
+def _context(model: ModelState) -> str:
+    return "" if model.context_tokens is None else f"{model.context_tokens} tokens"

@@ -1,0 +1,114 @@
+"""The whole HTTP edge on a real port of the loopback, over the real runs and bus and a fake pool."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import anyio
+from openai import AsyncOpenAI
+
+from runtime.api.deps import ApiDeps
+from runtime.api.keys import KeyStore
+from runtime.api.metrics import Metrics
+from runtime.api.server import HttpServer, create_app
+from runtime.core.bus import Bus
+from runtime.core.driver import Runs
+from runtime.core.events import Event
+from runtime.core.settings import AdmissionSettings, ServerSettings
+from runtime.core.states import ModelState
+from tests.kit.clock import FakeClock
+from tests.kit.fake_models import FakeJournal, FakeModels, known_model
+from tests.kit.fake_pool import FakePool
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A running server and what stands behind it."""
+
+    deps: ApiDeps
+    server: HttpServer
+    bus: Bus
+    runs: Runs
+    pool: FakePool
+    models: FakeModels
+    journal: FakeJournal
+    keys: KeyStore
+    clock: FakeClock
+    http: aiohttp.ClientSession
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+    def facts(self, kind: type[Event]) -> list[Event]:
+        """Return the facts of one kind so far."""
+        recent, _ = self.bus.recent(0)
+        return [each.event for each in recent if isinstance(each.event, kind)]
+
+    def openai(self, key: str = "no-key") -> AsyncOpenAI:
+        """Return the official client for this server; it does not retry, so that tests see each answer."""
+        return AsyncOpenAI(base_url=f"{self.address}/v1", api_key=key, max_retries=0)
+
+
+@asynccontextmanager
+async def open_stage(
+    home: Path,
+    *,
+    models: Sequence[ModelState] = (),
+    journal: FakeJournal | None = None,
+    settings: ServerSettings | None = None,
+    admission: AdmissionSettings | None = None,
+    places: int = 4,
+    last_seq: int = 0,
+) -> AsyncIterator[Stage]:
+    """Open a server; every run and connection has ended when the context is left."""
+    clock = FakeClock()
+    bus = Bus(clock, last_seq)
+    pool = FakePool()
+    fake_models = FakeModels(*(models or [known_model("m")]))
+    keys = KeyStore(home / "keys.json", clock)
+    fake_journal = journal or FakeJournal()
+    server_settings = settings or ServerSettings(port=0)
+    async with anyio.create_task_group() as tasks, aiohttp.ClientSession() as http:
+        runs = Runs(
+            bus=bus,
+            pool=pool,
+            clock=clock,
+            tasks=tasks,
+            settings=admission or AdmissionSettings(),
+            places=lambda model: places,
+        )
+        deps = ApiDeps(
+            runs=runs,
+            models=fake_models,
+            bus=bus,
+            journal=fake_journal,
+            keys=keys,
+            settings=server_settings,
+            metrics=Metrics(),
+            clock=clock,
+            version="0.0.test",
+            started_at=clock.now(),
+            address=lambda: server.address,
+        )
+        server = HttpServer(create_app(deps), server_settings)
+        await server.open()
+        stage = Stage(
+            deps=deps,
+            server=server,
+            bus=bus,
+            runs=runs,
+            pool=pool,
+            models=fake_models,
+            journal=fake_journal,
+            keys=keys,
+            clock=clock,
+            http=http,
+        )
+        try:
+            yield stage
+        finally:
+            await server.aclose(0.0)
+            tasks.cancel_scope.cancel()

@@ -1,0 +1,239 @@
+"""Everything a person can do, once: bindings, command palette, footer, Go strip and help read it here.
+
+Keys are free of those that terminals cannot tell apart (ctrl+h, i, m, [) and of those that the text field
+takes for itself (ctrl+a c d e f k u v w x y z; ctrl+c is ours, and copies first). Plain letters work
+outside text fields.
+"""
+
+from typing import Literal, NamedTuple
+
+from textual.binding import Binding
+
+Group = Literal["chat", "events", "models", "go", "lar"]
+Screen = Literal["chat", "events", "home"]
+Need = Literal[
+    "nothing",
+    "answering",
+    "queued",
+    "answer",
+    "conversation",
+    "fault",
+    "installable",
+    "loaded",
+    "rows",
+    "paused",
+]
+
+
+class Context(NamedTuple):
+    """Where the person is and what there is: decides which actions make sense."""
+
+    screen: Screen
+    has: frozenset[Need]
+
+
+class Action(NamedTuple):
+    """One thing to do. `hint` is its word in the footer, empty for none; a smaller rank comes first."""
+
+    id: str
+    group: Group
+    title: str
+    keys: tuple[str, ...]
+    handler: str
+    screens: tuple[Screen, ...] = ()
+    """Where it makes sense; empty: everywhere."""
+    need: Need = "nothing"
+    hint: str = ""
+    rank: int = 50
+    is_field_key: bool = False
+    """Whether the text field itself acts on the key, so that nothing is bound."""
+    letter: str = ""
+    """Its key in the Go strip."""
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "chat.send", "chat", "Send", ("enter",), "send", ("chat",), hint="send", rank=1, is_field_key=True
+    ),
+    Action(
+        "chat.stop", "chat", "Stop the answer", ("escape",), "up", ("chat",), "answering", "stop", 2, True
+    ),
+    Action(
+        "chat.withdraw",
+        "chat",
+        "Take the waiting message back",
+        ("escape",),
+        "up",
+        ("chat",),
+        "queued",
+        "take back",
+        3,
+        True,
+    ),
+    Action(
+        "chat.newline",
+        "chat",
+        "New line",
+        ("ctrl+j", "shift+enter"),
+        "newline",
+        ("chat",),
+        hint="newline",
+        rank=5,
+        is_field_key=True,
+    ),
+    Action("chat.new", "chat", "New chat", ("ctrl+n",), "new_chat", hint="new", rank=8),
+    Action("chat.model", "chat", "Talk to another model…", ("f5",), "pick_model", rank=9),
+    Action("chat.copy", "chat", "Copy the last answer", ("y",), "copy_answer", ("chat",), "answer"),
+    Action("chat.copy_all", "chat", "Copy the whole chat", ("Y",), "copy_chat", ("chat",), "conversation"),
+    Action(
+        "chat.thoughts", "chat", "Show or hide thoughts", ("ctrl+t",), "thoughts", ("chat",), "conversation"
+    ),
+    Action(
+        "chat.newest", "chat", "Go to the newest line", ("ctrl+end", "G"), "newest", ("chat",), "conversation"
+    ),
+    Action(
+        "chat.older", "chat", "Scroll up", ("pageup",), "older", ("chat",), "conversation", is_field_key=True
+    ),
+    Action(
+        "chat.newer",
+        "chat",
+        "Scroll down",
+        ("pagedown",),
+        "newer",
+        ("chat",),
+        "conversation",
+        is_field_key=True,
+    ),
+    Action(
+        "model.retry", "models", "Install again", ("ctrl+r",), "retry", need="fault", hint="try again", rank=4
+    ),
+    Action(
+        "model.install",
+        "models",
+        "Install the model",
+        ("i",),
+        "install",
+        ("home",),
+        "installable",
+        "install",
+        2,
+    ),
+    Action(
+        "model.unload",
+        "models",
+        "Free the model's memory",
+        ("u",),
+        "unload",
+        ("home",),
+        "loaded",
+        "unload",
+        3,
+    ),
+    Action("model.talk", "models", "Chat with the model", ("enter",), "talk", ("home",), hint="chat", rank=1),
+    Action(
+        "events.open",
+        "events",
+        "Show the fact as JSON",
+        ("enter",),
+        "open_row",
+        ("events",),
+        "rows",
+        "json",
+        1,
+    ),
+    Action("events.filter", "events", "Filter…", ("slash",), "filter", ("events",), hint="filter", rank=2),
+    Action(
+        "events.pause", "events", "Pause or go on", ("space",), "pause", ("events",), hint="pause", rank=3
+    ),
+    Action(
+        "events.follow",
+        "events",
+        "Follow the newest",
+        ("f", "G", "end"),
+        "follow",
+        ("events",),
+        hint="follow",
+        rank=4,
+    ),
+    Action("go.chat", "go", "Chat", ("2",), "go_chat", letter="c"),
+    Action("go.home", "go", "Home", ("1",), "go_home", letter="h"),
+    Action("go.events", "go", "Events", ("3",), "go_events", letter="e"),
+    Action("go.back", "go", "The screen before", ("minus",), "go_back", letter="-"),
+    Action("lar.go", "lar", "Go to…", ("ctrl+g", "f3", "g"), "go", hint="go", rank=20),
+    Action("lar.palette", "lar", "Commands", ("ctrl+p", "f2", "colon"), "palette", hint="commands", rank=21),
+    Action("lar.help", "lar", "Keys and help", ("f1", "question_mark"), "help", hint="help", rank=22),
+    Action("lar.up", "lar", "Stop, close or go up", ("escape",), "up"),
+    Action("lar.interrupt", "lar", "Copy, stop, or quit when pressed twice", ("ctrl+c",), "interrupt"),
+    Action("lar.theme", "lar", "Next theme", (), "next_theme"),
+    Action("lar.quit", "lar", "Quit; the server goes on", ("ctrl+q",), "quit", hint="quit", rank=30),
+)
+
+BY_ID = {action.id: action for action in ACTIONS}
+GROUPS: dict[Group, str] = {
+    "chat": "Chat",
+    "events": "Events",
+    "models": "Models",
+    "go": "Go",
+    "lar": "Everywhere",
+}
+"""The groups in the order in which people read them."""
+
+_NAMES = {
+    "slash": "/",
+    "space": "space",
+    "minus": "-",
+    "colon": ":",
+    "question_mark": "?",
+    "escape": "esc",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+}
+
+
+def is_enabled(action: Action, context: Context) -> bool:
+    """Whether the action makes sense here and now."""
+    if action.screens and context.screen not in action.screens:
+        return False
+    return action.need == "nothing" or action.need in context.has
+
+
+def key_name(key: str) -> str:
+    """Return a key as people read it: `^p`, `F1`, `/`."""
+    if key in _NAMES:
+        return _NAMES[key]
+    if _is_chord(key) and not key.startswith("ctrl+"):
+        return key.upper()
+    return key.replace("ctrl+", "^")
+
+
+def bindings(screen: Screen | None) -> list[Binding]:
+    """Return the bindings of a screen, or of the app (None): the actions that make sense everywhere."""
+    return [
+        Binding(
+            key,
+            f"app.act('{action.id}')",
+            action.title,
+            show=False,
+            id=action.id,
+            priority=screen is None and _is_chord(key),
+        )
+        for action in ACTIONS
+        for key in action.keys
+        if not action.is_field_key and (screen in action.screens if screen else not action.screens)
+    ]
+
+
+def _is_chord(key: str) -> bool:
+    """Whether a key is never text, so that it works while somebody types."""
+    return key.startswith("ctrl+") or (key.startswith("f") and key[1:].isdigit())
+
+
+def hints(context: Context) -> list[Action]:
+    """Return the actions of the footer, the most useful first."""
+    found = [action for action in ACTIONS if action.hint and is_enabled(action, context)]
+    return sorted(found, key=lambda action: action.rank)
+
+
+def letters() -> dict[str, Action]:
+    """Return the actions of the Go strip by their letters."""
+    return {action.letter: action for action in ACTIONS if action.letter}

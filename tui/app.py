@@ -1,0 +1,320 @@
+"""The app: holds the view, feeds the reducer, draws at most some frames a second, and does actions.
+
+Screens are modes of it, built when first shown. They draw what the view says and decide nothing.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from textual.app import App
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widget import Widget
+
+from runtime.core.ids import ModelId
+from tui.actions import BY_ID, bindings, is_enabled
+from tui.clock import Clock, SystemClock
+from tui.effects import Effects
+from tui.feed import Feed
+from tui.ports import Source
+from tui.screens.base import LarScreen
+from tui.state import Chat, Level, ViewState, due, is_moving, wanted_install
+from tui.theme import DARK, DEFAULTS, THEMES
+from tui.view import Cleared, InstallAsked, Message, Sent, Stopped, reduce
+
+FRAME_S = 1 / 15
+"""Between two drawings: the eye reads no faster, and each one costs."""
+_DUTY = 4
+"""A drawing that took long is followed by a pause of so many times its length, so that typing stays quick."""
+_TICK_S = 0.5
+"""Between two looks at things that only time changes."""
+_ARMED_S = 2.0
+"""How long a first ctrl+c counts."""
+_SEVERITY: dict[Level, SeverityLevel] = {
+    "info": "information",
+    "good": "information",
+    "warn": "warning",
+    "bad": "error",
+}
+_GLYPH: dict[Level, str] = {"info": "●", "good": "✔", "warn": "▲", "bad": "✖"}
+
+
+class LarApp(App[int], inherit_bindings=False):
+    """The console of one server."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "Lar"
+    DEFAULT_MODE = "chat"
+    BINDINGS = [*bindings(None)]  # noqa: RUF012 - Textual reads a list here
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-middle"), (100, "-wide")]  # noqa: RUF012 - as above
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 - as above
+    COMMANDS = {lambda: _commands()}  # noqa: RUF012 - the palette is imported when it opens
+
+    def __init__(
+        self,
+        source: Source,
+        model: str,
+        *,
+        theme: str = DARK,
+        clock: Clock | None = None,
+        frame_s: float = FRAME_S,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.clock: Clock = clock or SystemClock()
+        self.view = ViewState(chat=Chat(model=ModelId(model)))
+        self.previous_mode = "home"
+        self._feed = Feed(source, self.clock, self.dispatch)
+        self._effects = Effects(source, self.clock, self.dispatch)
+        self._frame_s = frame_s
+        self._frame: Timer | None = None
+        self._drawn_for_s = 0.0
+        self._is_dirty = False
+        self._told = 0
+        self._armed_at = float("-inf")
+        for each in THEMES:
+            self.register_theme(each)
+        self.theme = theme
+        for name, build in _screens().items():
+            self.add_mode(name, partial(build, self))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return our own variables for themes that do not have them."""
+        return DEFAULTS
+
+    def on_mount(self) -> None:
+        """Begin to follow the server, once there is something on screen."""
+        self.call_after_refresh(self._begin)
+
+    async def on_unmount(self) -> None:
+        """Close the connections; requests that are open are cancelled by it."""
+        await self.source.aclose()
+
+    def _begin(self) -> None:
+        self.run_worker(self._feed.run(), name="feed", group="feed")
+        self.set_interval(_TICK_S, self._tick)
+
+    # ---- the view
+
+    def dispatch(self, message: Message) -> None:
+        """Tell the reducer; what follows from it is done and drawn."""
+        self.view = reduce(self.view, message)
+        self._follow_up()
+        self._is_dirty = True
+        if self._frame_s <= 0:
+            self.call_next(self._draw)
+        elif self._frame is None:
+            self._frame = self.set_timer(max(self._frame_s, _DUTY * self._drawn_for_s), self._draw)
+
+    def _follow_up(self) -> None:
+        """Do what the view asks for; each of these changes the view so that it asks but once."""
+        exchange = due(self.view)
+        if exchange is not None:
+            view = self.view
+            self.view = reduce(view, Sent(id=exchange.id, at=self.clock.monotonic()))
+            self.run_worker(self._effects.answer(view, exchange), name="answer", group="answer")
+
+        model = wanted_install(self.view)
+        if model is not None:
+            self.install(model)
+
+        if self.view.is_stale and not any(each.group == "refresh" for each in self.workers):
+            self.run_worker(self._feed.refresh(), name="refresh", group="refresh")
+
+        for toast in self.view.toasts:
+            if toast.id > self._told:
+                self._told = toast.id
+                text = f"{_GLYPH[toast.level]} {toast.text}"
+                self.notify(text, severity=_SEVERITY[toast.level], markup=False)
+
+    def _draw(self) -> None:
+        self._frame = None
+        if not self._is_dirty:
+            return
+
+        self._is_dirty = False
+        began = self.clock.monotonic()
+        for screen in self.screen_stack:
+            if isinstance(screen, LarScreen):
+                screen.show()
+        self._drawn_for_s = self.clock.monotonic() - began
+
+    def _tick(self) -> None:
+        if is_moving(self.view):
+            self._is_dirty = True
+            self._draw()
+
+    # ---- what screens ask for
+
+    def act(self, action: str) -> None:
+        """Do an action by its id, where it makes sense now."""
+        screen = self.lar_screen
+        if screen is None or not is_enabled(BY_ID[action], screen.context()):
+            return
+        if screen is not self.screen and BY_ID[action].group != "lar":
+            return
+
+        name = f"do_{BY_ID[action].handler}"
+        handler: Callable[[], None] = getattr(screen, name, None) or getattr(self, name)
+        handler()
+
+    def action_act(self, action: str) -> None:
+        """Do an action on behalf of a key."""
+        self.act(action)
+
+    @property
+    def lar_screen(self) -> LarScreen | None:
+        """The screen of the mode, under whatever is open over it."""
+        return next((each for each in self.screen_stack if isinstance(each, LarScreen)), None)
+
+    def install(self, model: str) -> None:
+        """Ask the server to install a model."""
+        self.view = reduce(self.view, InstallAsked(model=ModelId(model)))
+        self.run_worker(self._effects.install(ModelId(model)), name="install", group="install")
+
+    def unload(self, model: str) -> None:
+        """Ask the server to free a model."""
+        self.run_worker(self._effects.unload(ModelId(model)), name="unload", group="unload")
+
+    def copy(self, text: str, what: str) -> None:
+        """Put text on the clipboard and say so."""
+        self.copy_to_clipboard(text)
+        self.notify(f"✔ {what} copied", timeout=2, markup=False)
+
+    def stop_answer(self) -> bool:
+        """Stop the answer that is coming; False when there is none."""
+        exchange = self.view.chat.open
+        if exchange is None:
+            return False
+
+        self.workers.cancel_group(self, "answer")
+        self.dispatch(Stopped(id=exchange.id, at=self.clock.monotonic()))
+        return True
+
+    def go_to(self, mode: str) -> None:
+        """Show a screen."""
+        if mode != self.current_mode:
+            self.previous_mode = self.current_mode
+            self.switch_mode(mode)
+
+    # ---- actions of every screen
+
+    def do_go_chat(self) -> None:
+        """Show the chat."""
+        self.go_to("chat")
+
+    def do_go_home(self) -> None:
+        """Show the home screen."""
+        self.go_to("home")
+
+    def do_go_events(self) -> None:
+        """Show the events."""
+        self.go_to("events")
+
+    def do_go_back(self) -> None:
+        """Show the screen before this one."""
+        self.go_to(self.previous_mode)
+
+    def do_new_chat(self) -> None:
+        """Begin a new chat; the draft stays."""
+        self.stop_answer()
+        self.dispatch(Cleared())
+        self.go_to("chat")
+
+    def do_up(self) -> None:
+        """Go up a level: from everywhere to the chat. Never quits."""
+        self.go_to("chat")
+
+    def do_retry(self) -> None:
+        """Install the chat's model again."""
+        self.install(self.view.chat.model)
+
+    def do_interrupt(self) -> None:
+        """Copy what is selected; else stop the answer; else quit when pressed twice."""
+        selected = self._selected_text()
+        if selected:
+            self.copy(selected, "selection")
+            self.screen.clear_selection()
+            return
+
+        if self.stop_answer():
+            return
+
+        now = self.clock.monotonic()
+        if now - self._armed_at <= _ARMED_S:
+            self.exit(0)
+            return
+
+        self._armed_at = now
+        self.notify("ctrl+c again to quit; the server goes on", timeout=_ARMED_S, markup=False)
+
+    def do_next_theme(self) -> None:
+        """Take the next of our themes."""
+        names = [each.name for each in THEMES]
+        current = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(current + 1) % len(names)]
+
+    def do_quit(self) -> None:
+        """Leave; the server goes on."""
+        self.exit(0)
+
+    def do_palette(self) -> None:
+        """Open the command palette."""
+        self.action_command_palette()
+
+    def do_go(self) -> None:
+        """Open the Go strip."""
+        # Screens and what they bring along are imported when first shown: the first frame needs one of them.
+        from tui.screens.go import GoStrip
+
+        self._open(GoStrip(self))
+
+    def do_help(self) -> None:
+        """Open the help."""
+        from tui.screens.help import HelpScreen
+
+        self._open(HelpScreen(self.lar_screen))
+
+    def do_pick_model(self) -> None:
+        """Open the list of models."""
+        from tui.screens.models import ModelPicker
+
+        self._open(ModelPicker(self))
+
+    def _open(self, screen: Screen[None]) -> None:
+        if isinstance(self.screen, LarScreen):
+            self.push_screen(screen)
+
+    def _selected_text(self) -> str:
+        focused: Widget | None = self.screen.focused
+        inside = getattr(focused, "selected_text", "")
+        return inside or self.screen.get_selected_text() or ""
+
+
+def _screens() -> dict[str, Callable[[LarApp], LarScreen]]:
+    return {"chat": _chat, "home": _home, "events": _events}
+
+
+def _chat(app: LarApp) -> LarScreen:
+    from tui.screens.chat import ChatScreen
+
+    return ChatScreen(app)
+
+
+def _home(app: LarApp) -> LarScreen:
+    from tui.screens.home import HomeScreen
+
+    return HomeScreen(app)
+
+
+def _events(app: LarApp) -> LarScreen:
+    from tui.screens.events import EventsScreen
+
+    return EventsScreen(app)
+
+
+def _commands() -> type:
+    from tui.palette import LarCommands
+
+    return LarCommands

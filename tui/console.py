@@ -1,0 +1,37 @@
+"""What screens may use of the app that shows them."""
+
+from typing import Protocol
+
+from tui.clock import Clock
+from tui.ports import Source
+from tui.state import ViewState
+from tui.view import Message
+
+
+class Console(Protocol):
+    """The app as a screen sees it."""
+
+    view: ViewState
+    clock: Clock
+    source: Source
+
+    def dispatch(self, message: Message) -> None:
+        """Tell the reducer; what follows from it is done and drawn."""
+
+    def act(self, action: str) -> None:
+        """Do an action by its id, where it makes sense now."""
+
+    def install(self, model: str) -> None:
+        """Ask the server to install a model."""
+
+    def unload(self, model: str) -> None:
+        """Ask the server to free a model."""
+
+    def copy(self, text: str, what: str) -> None:
+        """Put text on the clipboard and say so."""
+
+    def stop_answer(self) -> bool:
+        """Stop the answer that is coming; False when there is none."""
+
+    def go_to(self, mode: str) -> None:
+        """Show a screen."""
