@@ -7,7 +7,7 @@ outside text fields.
 
 from typing import Literal, NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 Group = Literal["chat", "events", "models", "go", "lar"]
 Screen = Literal["chat", "events", "home"]
@@ -206,7 +206,7 @@ def key_name(key: str) -> str:
     return key.replace("ctrl+", "^")
 
 
-def bindings(screen: Screen | None) -> list[Binding]:
+def bindings(screen: Screen | None) -> list[BindingType]:
     """Return the bindings of a screen, or of the app (None): the actions that make sense everywhere."""
     return [
         Binding(

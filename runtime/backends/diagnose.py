@@ -1,6 +1,6 @@
 """What `lar doctor` says: facts about this machine and this Lar in, a list of checks out.
 
-`diagnose` is pure. `collect_facts` asks the machine; it blocks for some seconds at worst.
+`diagnose` is pure. `collect_facts` asks the machine, in a thread; it takes some seconds at worst.
 """
 
 import errno
@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import anyio
 import msgspec
 
 from runtime.backends.catalog.manifests import load_engines, load_models
 from runtime.backends.compiler import Compiler, compiler_advice, find_compiler, venv_advice
-from runtime.backends.environment import find_uv, has_ensurepip, read_environment, read_os_release
+from runtime.backends.environment import read_environment
 from runtime.backends.folders import Folders
 from runtime.backends.hardware import Hardware, SystemProbe, read_hardware
+from runtime.backends.interpreter import find_uv, has_ensurepip, read_os_release
 from runtime.core.settings import DEFAULT_MODEL, GIB, MIB
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -61,8 +63,12 @@ class DoctorFacts(msgspec.Struct, frozen=True, kw_only=True):
     port_state: Literal["free", "used", "forbidden"]
 
 
-def collect_facts(home: Path, port: int, host: str = "127.0.0.1") -> DoctorFacts:
-    """Ask the machine. Blocking; modifies nothing."""
+async def collect_facts(home: Path, port: int, host: str = "127.0.0.1") -> DoctorFacts:
+    """Ask the machine. Modifies nothing."""
+    return await anyio.to_thread.run_sync(_collect_facts, home, port, host)
+
+
+def _collect_facts(home: Path, port: int, host: str) -> DoctorFacts:
     folders = Folders(home)
     environments = {
         each.id: read_environment(each, folders) for each in load_engines().values() if not each.runs_in_place
@@ -118,7 +124,7 @@ def diagnose(facts: DoctorFacts) -> list[Check]:
         _accelerators(facts),
         _compiler(facts),
         _environments(facts),
-        *(_engine(facts, name, version) for name, version in facts.engines.items()),
+        *(_engine(name, version) for name, version in facts.engines.items()),
         _models(facts),
         _port(facts),
     ]
@@ -235,7 +241,7 @@ def _environments(facts: DoctorFacts) -> Check:
             )
 
 
-def _engine(facts: DoctorFacts, name: str, version: str | None) -> Check:
+def _engine(name: str, version: str | None) -> Check:
     if version is not None:
         return Check(name=f"backend {name}", verdict="ok", finding=f"version {version} is installed")
 
@@ -261,16 +267,17 @@ def _models(facts: DoctorFacts) -> Check:
 
 
 def _port(facts: DoctorFacts) -> Check:
-    name = f"port {facts.port}"
     match facts.port_state:
         case "free":
-            return Check(name=name, verdict="ok", finding="free")
+            return Check(name="port", verdict="ok", finding=f"{facts.port} is free")
         case "used":
             fix = "If that is not Lar: end the other program, or set server.port in lar.toml."
-            return Check(name=name, verdict="warn", finding="in use, perhaps by a Lar that runs", fix=fix)
+            return Check(name="port", verdict="warn", finding=f"{facts.port} is in use", fix=fix)
         case "forbidden":
             fix = "Set server.port in lar.toml to 1024 or above."
-            return Check(name=name, verdict="fail", finding="may not be used by this user", fix=fix)
+            return Check(
+                name="port", verdict="fail", finding=f"{facts.port} may not be used by this user", fix=fix
+            )
 
 
 def _gib(count: int) -> str:

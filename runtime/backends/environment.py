@@ -10,8 +10,6 @@ An environment cannot be moved once it is made, so it is built where it stays, a
 A build that was cut short begins again, but pip keeps finished builds and downloads in its own cache.
 """
 
-import importlib.util
-import logging
 import os
 import re
 import shutil
@@ -27,13 +25,19 @@ from runtime.backends.catalog.manifests import EngineManifest
 from runtime.backends.command import Ended, Limits
 from runtime.backends.compiler import compiler_advice, find_compiler, venv_advice
 from runtime.backends.folders import Folders, free_bytes, remove_tree, rename_durably, write_durably
+from runtime.backends.hardware import SystemProbe, built_for, read_instructions
+from runtime.backends.interpreter import (
+    base_interpreter,
+    find_uv,
+    has_ensurepip,
+    python_version,
+    read_os_release,
+)
 from runtime.backends.job import Job
 from runtime.backends.remedies import explain_failure, is_without_wheel, require_room
 from runtime.core.errors import Fault, InstallFailed
 from runtime.core.settings import BackendSettings
 from runtime.core.version import __version__
-
-logger = logging.getLogger(__name__)
 
 _QUICK = Limits(deadline_s=180.0, silence_s=180.0)
 """For steps that touch the disk alone: seconds, on a slow disk a minute."""
@@ -62,10 +66,14 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     requirements: tuple[str, ...]
     python_version: str
     """Of the interpreter that it was made with (`3.11`)."""
+    instructions: frozenset[str] = frozenset()
+    """Instruction sets that the processor must have."""
 
 
 def read_environment(manifest: EngineManifest, folders: Folders) -> EnvironmentFacts | None:
-    """Return the engine's environment; None where it is missing, unfinished, damaged or of another Lar.
+    """Return the engine's environment; None where it is missing, unfinished, damaged or does not fit.
+
+    It fits the Lar, the Python and the processor that it was made for: a LAR_HOME may have moved.
 
     Blocking, modifies nothing.
     """
@@ -78,8 +86,18 @@ def read_environment(manifest: EngineManifest, folders: Folders) -> EnvironmentF
     except (OSError, msgspec.DecodeError):
         return None
 
-    is_fit = marker.requirements == manifest.requirements and marker.python_version == _python_version()
+    is_fit = (
+        marker.requirements == manifest.requirements
+        and marker.python_version == python_version()
+        and not _missing_instructions(marker.instructions)
+    )
     return EnvironmentFacts(python, marker.version) if is_fit and python.exists() else None
+
+
+def _missing_instructions(needed: frozenset[str]) -> frozenset[str]:
+    """Return the instruction sets that the processor lacks; none where it cannot be asked."""
+    present = read_instructions(SystemProbe()) if needed else None
+    return frozenset() if present is None else needed - present
 
 
 async def make_environment(
@@ -92,8 +110,13 @@ async def make_environment(
     await maker.freshen_pip()
     wheels = await maker.collect_wheels()
     await maker.install(wheels)
-    version = await maker.check()
-    return await anyio.to_thread.run_sync(maker.finish, version)
+    said = await maker.check()
+    if await anyio.to_thread.run_sync(_missing_instructions, built_for(said)):
+        # pip's cache may be as old as another machine, or shared with one.
+        await maker.install(await maker.build_wheels_here())
+        said = await maker.check()
+
+    return await anyio.to_thread.run_sync(maker.finish, said)
 
 
 class _Maker:
@@ -162,7 +185,7 @@ class _Maker:
             self._job.begin(f"looking for a prebuilt {self._main_package}")
             ended = await self._fetch_wheels(partial, ["--only-binary=:all:"], _FETCH, None)
             if is_without_wheel(ended):
-                await self._build_wheels(partial)
+                await self._build_wheels(partial, [])
             else:
                 self._demand(ended, f"fetching the backend {self._manifest.id}")
 
@@ -170,12 +193,20 @@ class _Maker:
 
         return await anyio.to_thread.run_sync(lambda: sorted(self._wheels.glob("*.whl")))
 
-    async def _build_wheels(self, partial: Path) -> None:
+    async def build_wheels_here(self) -> list[Path]:
+        """Build the engine on this very machine, since what was found is for another processor."""
+        await anyio.to_thread.run_sync(remove_tree, self._wheels)
+        partial = self._wheels.with_name("wheels.partial")
+        await self._build_wheels(partial, ["--no-cache-dir", f"--no-binary={self._main_package}"])
+        await anyio.to_thread.run_sync(self._keep_wheels, partial)
+        return await self.collect_wheels()
+
+    async def _build_wheels(self, partial: Path, options: Sequence[str]) -> None:
         if not self._settings.allow_source_build:
             raise self._refuse(
                 f"No prebuilt {self._main_package} fits this Python and machine, and "
-                "backends.allow_source_build is off in lar.toml. Switch it on, or name an index with prebuilt "
-                "wheels in backends.extra_index_urls."
+                "backends.allow_source_build is off in lar.toml. Switch it on, or name an index with "
+                "prebuilt wheels in backends.extra_index_urls."
             )
 
         compiler = await anyio.to_thread.run_sync(find_compiler, shutil.which, os.environ)
@@ -189,7 +220,7 @@ class _Maker:
         self._job.begin(f"preparing to build {self._main_package}, which takes some {minutes}")
         limits = Limits(self._settings.build_deadline_s, _BUILD_SILENCE_S)
         cmake = await anyio.to_thread.run_sync(self._write_cmake)
-        ended = await self._fetch_wheels(partial, ["--verbose"], limits, cmake)
+        ended = await self._fetch_wheels(partial, ["--verbose", *options], limits, cmake)
         self._demand(ended, f"building {self._main_package}", await _compiler_advice())
 
     async def _fetch_wheels(
@@ -204,7 +235,7 @@ class _Maker:
     async def install(self, wheels: Sequence[Path]) -> None:
         """Install the collected wheels, all of them and nothing else."""
         self._job.begin("installing")
-        arguments = ["install", "--no-index", "--no-deps", *map(str, wheels)]
+        arguments = ["install", "--no-index", "--no-deps", "--force-reinstall", *map(str, wheels)]
         ended = await self._job.pip(self._python, arguments, _QUICK)
         if not ended.is_success:
             # A power cut may have kept their names and lost their content: fetch them again next time.
@@ -212,8 +243,8 @@ class _Maker:
 
         self._demand(ended, "installing the wheels")
 
-    async def check(self) -> str:
-        """Import the engine in its environment; return its version."""
+    async def check(self) -> tuple[str, ...]:
+        """Import the engine in its environment; return what the check printed, the version last."""
         self._job.begin("checking")
         command = [str(self._python), "-I", "-c", self._manifest.import_check]
         ended = await self._job.run(command, _QUICK, is_followed=False)
@@ -221,19 +252,23 @@ class _Maker:
         if not ended.tail:
             raise self._refuse(f"The check of the backend {self._manifest.id} printed no version.")
 
-        return ended.tail[-1].strip()
+        return ended.tail
 
-    def finish(self, version: str) -> EnvironmentFacts:
+    def finish(self, said: Sequence[str]) -> EnvironmentFacts:
         """Make the environment count; remove what the install needed beside it."""
-        marker = Marker(
+        marker = self._marker(said[-1].strip(), built_for(said))
+        write_durably(self._folders.engine_marker(self._manifest.id), msgspec.json.encode(marker))
+        remove_tree(self._folders.engine_work(self._manifest.id))
+        return EnvironmentFacts(self._python, marker.version)
+
+    def _marker(self, version: str, instructions: frozenset[str]) -> Marker:
+        return Marker(
             engine=self._manifest.id,
             version=version,
             requirements=self._manifest.requirements,
-            python_version=_python_version(),
+            python_version=python_version(),
+            instructions=instructions,
         )
-        write_durably(self._folders.engine_marker(self._manifest.id), msgspec.json.encode(marker))
-        remove_tree(self._folders.engine_work(self._manifest.id))
-        return EnvironmentFacts(self._python, version)
 
     @property
     def _main_package(self) -> str:
@@ -246,17 +281,11 @@ class _Maker:
         except (OSError, msgspec.DecodeError):
             return False
 
-        return kept.requirements == self._manifest.requirements and kept.python_version == _python_version()
+        return kept.requirements == self._manifest.requirements and kept.python_version == python_version()
 
     def _keep_wheels(self, partial: Path) -> None:
-        kept = Marker(
-            engine=self._manifest.id,
-            version="",
-            requirements=self._manifest.requirements,
-            python_version=_python_version(),
-        )
         remove_tree(self._wheels)
-        write_durably(partial / "kept.json", msgspec.json.encode(kept))
+        write_durably(partial / "kept.json", msgspec.json.encode(self._marker("", frozenset())))
         rename_durably(partial, self._wheels)
 
     def _write_cmake(self) -> Path | None:
@@ -283,33 +312,5 @@ class _Maker:
         )
 
 
-def base_interpreter() -> str:
-    """Return the interpreter that ours was made from: an environment of an environment breaks with it."""
-    return str(getattr(sys, "_base_executable", None) or sys.executable)
-
-
-def has_ensurepip() -> bool:
-    """Whether `python -m venv` can put pip into what it makes; Debian leaves that out."""
-    return importlib.util.find_spec("ensurepip") is not None
-
-
-def find_uv() -> str | None:
-    """Return uv from the PATH or from beside our own interpreter."""
-    beside = Path(sys.executable).with_name("uv")
-    return shutil.which("uv") or (str(beside) if os.access(beside, os.X_OK) else None)
-
-
-def read_os_release() -> str:
-    """Return the text that names this Linux; empty elsewhere."""
-    try:
-        return Path("/etc/os-release").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 async def _compiler_advice() -> str:
     return compiler_advice(await anyio.to_thread.run_sync(read_os_release))
-
-
-def _python_version() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -6,9 +6,10 @@ All questions go through a `Probe`, so that the reading is the same for tests. B
 
 import math
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -167,6 +168,11 @@ def read_memory(probe: Probe) -> Memory:
     return Memory(total_bytes=total, available_bytes=available)
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use at once. Reads some small files."""
+    return read_cores(SystemProbe()).usable
+
+
 def decide_build_jobs(cores: Cores, memory: Memory) -> int:
     """Say how many compilers may run side by side."""
     return max(1, min(cores.usable, memory.available_bytes // _BUILD_BYTES_PER_JOB))
@@ -249,6 +255,15 @@ _MAC_NAMES = {
     "hw.optional.f16c": "F16C",
     "hw.optional.avx512f": "AVX512",
 }
+
+
+_BUILT_IN = re.compile(r"\b([A-Z][A-Z0-9_]*) = 1\b")
+
+
+def built_for(lines: Iterable[str]) -> frozenset[str]:
+    """Return the instruction sets that llama.cpp's description of itself says it was compiled with."""
+    named = {name for line in lines for name in _BUILT_IN.findall(line)}
+    return frozenset(named & set(_LINUX_NAMES.values()))
 
 
 def read_instructions(probe: Probe) -> frozenset[str] | None:

@@ -37,8 +37,8 @@ class ChatScreen(LarScreen):
     BINDINGS: ClassVar = bindings("chat")
     AUTO_FOCUS = "Prompt"
     HELP_TEXT = (
-        "Write and press enter. While an answer comes, further messages wait in a queue and are sent in turn. "
-        "esc stops the answer; what was said stays. A message that could not be answered comes back into the field."
+        "Write and press enter. While an answer comes, more messages wait in a queue and go in turn. "
+        "esc stops the answer; what was said stays. A message that could not be answered comes back."
     )
 
     def __init__(self, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Lists drawn line by line: a cursor, the rows in sight, nothing else. Long ones cost no more than short ones."""
+"""Lists drawn line by line: a cursor and the rows in sight. Long ones cost no more than short ones."""
 
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -165,7 +165,7 @@ class EventRows(Lines):
         if width >= 70:
             pieces += [cells(row.subject, 14, muted), gap]
             used += 15
-        times = f" ×{row.count}" if row.count > 1 else ""
+        times = f" ×{row.count}" if row.count > 1 else ""  # noqa: RUF001 - the sign is meant
         room = max(1, width - used - len(times))
         return [*pieces, cells(row.text, room, tone), Segment(times, muted)]
 

@@ -3,13 +3,12 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.api.bodies import decode_body, nearest
-from runtime.api.errors import Refused
+from runtime.api.errors import Refusal, Refused
 from runtime.api.openai.body import ChatBody
 from runtime.api.openai.request import chat_request_of
 from runtime.core.messages import ChatRequest
@@ -56,8 +55,8 @@ def nested(depth: int) -> dict[str, Any]:
         (b'{"model": NaN}', "not valid JSON"),
         (b'{"model": "m",}', "byte 14"),
         (b'{"model": "\xff"}', "UTF-8"),
-        (b'{"model": "m"} x', "trailing"),
-        (b'{"model": "m", "messages": ' + b"[" * 100_000, "nests too deeply"),
+        (json.dumps(PLAIN).encode() + b" x", "trailing"),
+        (b'{"model": "m", "messages": ' + b"[" * 100_000, "an object, not a list"),
         (b'{"model": "m", "audio": ' + b"[" * 100_000, "nests too deeply"),
         (b'{"model": "m", "seed": ' + b"9" * 10_000, "out of range"),
     ],
@@ -101,17 +100,17 @@ def test_what_is_not_a_json_object_is_refused(content: bytes, words: str) -> Non
         ("n", 9, "n", "<= 8"),
         ("n", True, "n", "an integer, not a boolean"),
         ("ignore_eos", "no", "ignore_eos", "true or false"),
-        ("reasoning_effort", "huge", "reasoning_effort", "'minimal', 'low'"),
+        ("reasoning_effort", "huge", "reasoning_effort", "'high', 'low'"),
         ("response_format", {"type": "xml"}, "response_format.type", "'json_schema'"),
         ("response_format", "json", "response_format", "an object"),
         ("tools", [TOOL] * 129, "tools", "length <= 128"),
         ("tools", [{"type": "retrieval"}], "tools[0].type", "'function', 'custom'"),
         ("tools", [{"type": "function"}], "tools[0].function", "Missing required"),
-        ("tool_choice", "maybe", "tool_choice", "'none', 'auto', 'required'"),
+        ("tool_choice", "maybe", "tool_choice", "'auto', 'none', 'required'"),
         ("tool_choice", {"type": "some"}, "tool_choice.type", "'allowed_tools'"),
         ("parallel_tool_calls", "yes", "parallel_tool_calls", "true or false"),
         ("stream", "yes", "stream", "true or false"),
-        ("stream_options", {"usage": True}, "stream_options.usage", "include_usage"),
+        ("stream_options", {"usage": True}, "stream_options.usage", "Unrecognized"),
         ("user", 5, "user", "a string"),
         ("metadata", {str(each): "v" for each in range(17)}, "metadata", "length <= 16"),
         ("metadata", {"k" * 65: "v"}, "metadata", "A key of 'metadata'"),
@@ -120,8 +119,8 @@ def test_what_is_not_a_json_object_is_refused(content: bytes, words: str) -> Non
         ("safety_identifier", "x" * 129, "safety_identifier", "length <= 128"),
         ("service_tier", "gold", "service_tier", "'auto', 'default'"),
         ("prompt_cache_retention", "1h", "prompt_cache_retention", "'24h'"),
-        ("modalities", ["smell"], "modalities[0]", "'text', 'audio'"),
-        ("verbosity", "loud", "verbosity", "'low', 'medium', 'high'"),
+        ("modalities", ["smell"], "modalities[0]", "'audio', 'text'"),
+        ("verbosity", "loud", "verbosity", "'high', 'low', 'medium'"),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_named(field: str, value: object, param: str, words: str) -> None:
@@ -359,6 +358,13 @@ JSON = st.recursive(
 )
 
 
+def outcome(content: bytes) -> Refusal | ChatRequest:
+    try:
+        return chat_request_of(decode_body(content, ChatBody))
+    except Refused as refused:
+        return refused.refusal
+
+
 @given(
     st.dictionaries(
         st.sampled_from(sorted(ChatBody.__struct_fields__)) | st.text(max_size=5), JSON, max_size=6
@@ -366,18 +372,11 @@ JSON = st.recursive(
 )
 def test_any_json_is_either_understood_or_refused_with_a_reason(body: dict[str, Any]) -> None:
     for candidate in (body, PLAIN | body):
-        try:
-            request = chat_request_of(decode_body(msgspec.json.encode(candidate), ChatBody))
-        except Refused as refused:
-            assert 400 <= refused.refusal.status < 500
-            assert refused.refusal.message
-        else:
-            assert isinstance(request, ChatRequest)
+        found = outcome(json.dumps(candidate).encode())
+        assert isinstance(found, ChatRequest) or (found.status == 400 and found.message)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_either_understood_or_refused(content: bytes) -> None:
-    try:
-        decode_body(content, ChatBody)
-    except Refused as refused:
-        assert refused.refusal.status == 400
+    found = outcome(content)
+    assert isinstance(found, ChatRequest) or (found.status == 400 and found.message)

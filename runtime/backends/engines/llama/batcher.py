@@ -2,7 +2,7 @@
 
 Seqs wait in the order of their arrival until a slot is free and the shared context has room for what they
 may grow to. Each step then takes one row per generating seq, and fills up with slices of prompts, oldest
-first. Where seqs outgrow the context together, the youngest gives way: its cells are freed, it goes back to
+first. A seq whose reader is behind is blocked: it keeps its slot and is passed over. Where seqs outgrow the context together, the youngest gives way: its cells are freed, it goes back to
 the head of the queue, and is computed again from its prompt and what it had generated.
 
     submit ──► waiting ──plan: a slot and room──► live ──remove──► gone
@@ -78,7 +78,7 @@ class Batcher:
 
     def plan(self, blocked: Set[int], budgets: Budgets) -> Plan:
         """Decide the next step. Changes who is live; what is computed changes with `advance`."""
-        admitted = self._admit()
+        admitted = self._admit(blocked)
         vacated: list[int] = []
         spans = self._spans(blocked, budgets)
         while self._used + _count(spans) > self._capacity:
@@ -132,19 +132,20 @@ class Batcher:
         self._free.append(job.slot)
         self._free.sort()
 
-    def _admit(self) -> list[int]:
+    def _admit(self, blocked: Set[int]) -> list[int]:
+        """Give slots to those who wait, in order; the blocked ones have no use for one yet."""
         admitted: list[int] = []
         kept = sum(_reserve(job) for job in self._live.values())
-        while self._waiting and self._free:
-            reserve = _reserve(self._waiting[0])
-            if self._live and kept + reserve > self._capacity:
+        for job in [job for job in self._waiting if job.seq not in blocked]:
+            is_too_much = kept + _reserve(job) > self._capacity
+            if not self._free or (self._live and is_too_much):
                 break
 
-            job = self._waiting.popleft()
+            self._waiting.remove(job)
             job.slot = self._free.pop(0)
             self._live[job.seq] = job
             admitted.append(job.seq)
-            kept += reserve
+            kept += _reserve(job)
 
         return admitted
 

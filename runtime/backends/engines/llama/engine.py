@@ -92,7 +92,7 @@ class LlamaEngine:
 
     def step(self, blocked: Set[int]) -> list[StepFrame]:
         """Advance every seq that can be advanced by about one token."""
-        frames = [*self._end_cancelled(), *self._take_arrivals()]
+        frames = [*self._end_cancelled(), *self._take_arrivals(blocked)]
         plan = self._stage.batcher.plan(blocked, self._stage.pace.budgets)
         for slot in plan.vacated:
             self._stage.context.clear(slot)
@@ -127,16 +127,16 @@ class LlamaEngine:
         self._cancelled.clear()
         return frames
 
-    def _take_arrivals(self) -> list[StepFrame]:
+    def _take_arrivals(self, blocked: Set[int]) -> list[StepFrame]:
         frames: list[StepFrame] = []
-        for number, request in self._arrived.items():
+        for number in [number for number in self._arrived if number not in blocked]:
+            request = self._arrived.pop(number)
             prepared = self._stage.intake.prepare(request)
             if isinstance(prepared, Fault):
                 frames.append(Failed(seq=number, fault=prepared))
             else:
                 self._enter(request, prepared)
 
-        self._arrived.clear()
         return frames
 
     def _enter(self, request: Generate, prepared: Prepared) -> None:

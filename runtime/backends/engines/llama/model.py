@@ -27,7 +27,7 @@ class Model:
 
     def __init__(self, path: Path, tuning: Tuning, report: Callable[[float], None], logs: LogFilter) -> None:
         """Load. Raises LoadRefused."""
-        self._name = path.name
+        self._path = path
         self._logs = logs
         self._pointer = self._open(path, tuning, report)
         try:
@@ -137,4 +137,4 @@ class Model:
         return context
 
     def _refused(self, reason: str) -> LoadRefused:
-        return LoadRefused(Fault(code="model_broken", message=f"The model file {self._name} {reason}"))
+        return LoadRefused(Fault(code="model_broken", message=f"The model file {self._path} {reason}"))

@@ -162,5 +162,10 @@ def _with_logprobs(token: int, row: Array, alternatives: int) -> Picked:
     total = float(greatest) + math.log(float(np.exp(row - greatest).sum(dtype=np.float64)))
     places = top_places(row, alternatives) if alternatives else np.arange(0)
     places = places[np.argsort(-row[places], kind="stable")]
-    rivals = tuple((int(place), max(float(row[place]) - total, _LEAST_LOGPROB)) for place in places)
-    return Picked(token, max(float(row[token]) - total, _LEAST_LOGPROB), rivals)
+    rivals = tuple((int(place), _logprob(row[place], total)) for place in places)
+    return Picked(token, _logprob(row[token], total), rivals)
+
+
+def _logprob(logit: Any, total: float) -> float:
+    """Stay within what a log probability can be: rounding goes past 0, and JSON knows no infinity."""
+    return min(0.0, max(float(logit) - total, _LEAST_LOGPROB))

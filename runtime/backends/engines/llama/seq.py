@@ -42,12 +42,15 @@ class Seq:
         self._choices: list[Choice] = []
 
     def accept(self, picked: Picked, *, is_end: bool) -> list[StepFrame]:
-        """Take the next token; return at most one Delta, then Finished if this was the last."""
-        self._completion_tokens += 1
-        self._unreported += 1
+        """Take the next token; return at most one Delta, then Finished if this was the last.
+
+        A token that ends the answer is no part of it, and is not counted.
+        """
         if is_end:
             return self._close("stop", Parts("", ""))
 
+        self._completion_tokens += 1
+        self._unreported += 1
         if picked.rivals is not None:
             self._choices.append(self._choice(picked))
 
@@ -84,12 +87,13 @@ class Seq:
 
     def _close(self, reason: Reason, parts: Parts) -> list[StepFrame]:
         rest = self._answer.flush()
-        frames = self._delta(Parts(parts.text + rest.text, parts.reasoning + rest.reasoning))
+        last = Parts(parts.text + rest.text, parts.reasoning + rest.reasoning)
+        frames = self._delta(last, is_due=self._unreported > 0)
         return [*frames, self.finish("stop" if self._answer.is_stopped else reason)]
 
-    def _delta(self, parts: Parts) -> list[StepFrame]:
-        """Report what there is to see; tokens without any wait for the next delta."""
-        if not (parts.text or parts.reasoning or self._choices):
+    def _delta(self, parts: Parts, *, is_due: bool = False) -> list[StepFrame]:
+        """Report what there is to see; tokens with nothing to see wait for the next delta, or the last."""
+        if not (is_due or parts.text or parts.reasoning or self._choices):
             return []
 
         choices, self._choices = self._choices, []

@@ -36,7 +36,10 @@ MAX_DEPTH = 32
 MAX_ITEMS = 1024
 """Items or properties that one array or object is given."""
 _MAX_VARIANTS = 64
-_MAX_PROPOSALS = 1024
+_MAX_REJECTED = 128
+"""Wrong proposals in a row after which an alternative is given up."""
+_MAX_GUESSES = 16
+"""Values of one type that are tried where several types may be meant."""
 _MAX_SWAPS = 4
 """Other values tried for one property or item while the rest stays as it is."""
 _NOTHING = object()
@@ -111,12 +114,18 @@ class _Search:
                 self._refuse(variant.keyword, variant.path, variant.why)
                 continue
 
-            for value in islice(self._propose(variant, level), _MAX_PROPOSALS):
-                violation = first(self._inspection.find_violation(value, *each) for each in wanted)
+            rejected = 0
+            for value in self._propose(variant, level):
+                violation = first(self._inspection.find_violation(value, *each) for each in variant)
                 if violation is None:
+                    rejected = 0
                     yield value
-                else:
-                    self._refuse(*violation)
+                    continue
+
+                self._refuse(*violation)
+                rejected += 1
+                if rejected > _MAX_REJECTED:
+                    break
 
     def _first_candidate(self, wanted: tuple[Located, ...], level: int) -> Any:
         return next(self._candidates(wanted, level), _NOTHING)
@@ -135,8 +144,9 @@ class _Search:
             self._refuse(names.keyword, names.path, names.why)
             return
 
+        most = None if len(names) == 1 else _MAX_GUESSES
         for name in names:
-            yield from self._make(name, variant, level)
+            yield from islice(self._make(name, variant, level), most)
 
     def _make(self, name: str, variant: Variant, level: int) -> Iterator[Any]:
         match name:

@@ -6,6 +6,7 @@ A stream proposes: what a schema says besides limits is checked elsewhere.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 from itertools import count, islice
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ STREAM = 256
 MAX_LENGTH = 65_536
 """The longest string that is made."""
 
+_WHOLE_FIRST = 16
+"""Whole numbers that are proposed before fractions, where both may be."""
 _ROOM = 64
 """How far to look beyond a bound that has no other one to face it."""
 _HALVINGS = (2, 4, 8, 16, 32, 64, 128)
@@ -59,15 +62,16 @@ def common_multiple(steps: list[Fraction]) -> Fraction:
 
 def list_numbers(span: Span, steps: list[Fraction]) -> Iterator[int | float]:
     """Yield multiples of every step inside the span, the nearest to zero first; any number if no steps."""
-    step = common_multiple(steps) if steps else Fraction(1)
-    for is_plain in (True, False):
-        yield from _plain(
-            number
-            for number in filter(span.holds, _multiples(span, step))
-            if all(_divides_plainly(number, each) for each in steps) == is_plain
-        )
-    if not steps:
-        yield from _plain(filter(span.holds, _fractions(span)))
+    if steps:
+        multiples = partial(_multiples, span, common_multiple(steps))
+        yield from _plain(each for each in multiples() if _divides_plainly(each, steps))
+        yield from _plain(each for each in multiples() if not _divides_plainly(each, steps))
+        return
+
+    whole = _plain(_multiples(span, Fraction(1)))
+    yield from islice(whole, _WHOLE_FIRST)
+    yield from _plain(filter(span.holds, _fractions(span)))
+    yield from whole
 
 
 def _multiples(span: Span, step: Fraction) -> Iterator[Fraction]:
@@ -77,10 +81,10 @@ def _multiples(span: Span, step: Fraction) -> Iterator[Fraction]:
     elif span.high is not None and span.high < 0:
         start = math.floor(span.high / step)
 
-    yield start * step
-    for distance in range(1, STREAM):
-        yield (start + distance) * step
-        yield (start - distance) * step
+    for distance in range(STREAM):
+        for place in dict.fromkeys((start + distance, start - distance)):
+            if span.holds(place * step):
+                yield place * step
 
 
 def _fractions(span: Span) -> Iterator[Fraction]:
@@ -103,10 +107,10 @@ def _fractions(span: Span) -> Iterator[Fraction]:
                 yield low + (high - low) * part / parts
 
 
-def _divides_plainly(number: Fraction, step: Fraction) -> bool:
-    """Whether a division of floats sees the multiple too: 0.3 / 0.1 does not, 0.2 / 0.1 does."""
+def _divides_plainly(number: Fraction, steps: list[Fraction]) -> bool:
+    """Whether a division of floats sees the multiples too: 0.3 / 0.1 does not, 0.2 / 0.1 does."""
     try:
-        return (float(number) / float(step)).is_integer()
+        return all((float(number) / float(step)).is_integer() for step in steps)
     except (OverflowError, ZeroDivisionError):
         return False
 

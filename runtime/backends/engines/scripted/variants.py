@@ -57,6 +57,10 @@ def list_variants(
         return
 
     keywords = document.open(*head)
+    if keywords.get("not") in (True, {}):
+        yield SchemaRefused("not", head.path, "excludes every value")
+        return
+
     parts = [
         Located(each, f"{head.path}/allOf/{index}") for index, each in enumerate(keywords.get("allOf", []))
     ]

@@ -1,0 +1,159 @@
+"""Home: is it healthy, what is there, what runs, what went wrong. Models are installed and freed here."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from runtime.core.states import ModelState
+from tui.actions import Need, bindings
+from tui.screens.base import LarScreen
+from tui.state import ViewState, chat_model
+from tui.summary import short_run
+from tui.view import ModelChosen
+from tui.widgets.hints import Hints
+from tui.widgets.models import ModelRows
+from tui.widgets.progress import ProgressPanel
+from tui.widgets.status import Banner, Status, run_phase
+from tui.words import clean, moment, span
+
+_GLYPHS = {
+    "info": ("●", "$foreground"),
+    "good": ("✔", "$success"),
+    "warn": ("▲", "$warning"),
+    "bad": ("✖", "$error"),
+}
+_SHOWN = 6
+"""Runs and notices shown; the events screen has all."""
+
+
+class HomeScreen(LarScreen):
+    """The screen. Its cursor on a model is its own; all else is the view's."""
+
+    NAME = "home"
+    TITLE_WORD = "home"
+    CSS_PATH = "home.tcss"
+    BINDINGS: ClassVar = bindings("home")
+    AUTO_FOCUS = "ModelRows"
+    HELP_TEXT = (
+        "The server, its models and what they do now. Installs are the server's: they go on when you leave. "
+        "Choose a model with the arrows; enter chats with it."
+    )
+
+    def compose(self) -> ComposeResult:
+        """Build the screen."""
+        yield Status()
+        yield Banner()
+        with VerticalScroll(id="body", can_focus=False):
+            yield Static(id="head")
+            yield Static("models", classes="title")
+            yield ModelRows()
+            yield ProgressPanel()
+            yield Static("running", classes="title")
+            yield Static(id="runs")
+            yield Static("notices", classes="title")
+            yield Static(id="notices")
+        yield Hints()
+
+    @property
+    def chosen(self) -> ModelState | None:
+        """The model under the cursor."""
+        return self.query_one(ModelRows).current if self.is_mounted else None
+
+    def needs(self) -> set[Need]:
+        """Return what there is."""
+        found = super().needs()
+        model = self.chosen
+        if model is not None and model.stage in ("available", "broken"):
+            found.add("installable")
+        if model is not None and model.stage == "loaded":
+            found.add("loaded")
+        return found
+
+    def show_body(self) -> None:
+        """Draw the view."""
+        view, clock = self.console.view, self.console.clock
+        self.query_one("#head", Static).update(_head(view, clock.now()))
+        self.query_one(ModelRows).show(view)
+        self.query_one(ProgressPanel).show(view)
+        self.query_one("#runs", Static).update(_runs(view, clock.now()))
+        notices = [
+            _notice(moment(toast.at, clock.zone()), toast.level, toast.text)
+            for toast in view.toasts[-_SHOWN:]
+        ]
+        nothing = Content.styled("  none", "$muted")
+        self.query_one("#notices", Static).update(Content("\n").join(notices[::-1]) if notices else nothing)
+
+    # ---- actions
+
+    def do_install(self) -> None:
+        """Install the model under the cursor."""
+        if self.chosen is not None:
+            self.console.install(self.chosen.id)
+
+    def do_unload(self) -> None:
+        """Free the model under the cursor."""
+        if self.chosen is not None:
+            self.console.unload(self.chosen.id)
+
+    def do_talk(self) -> None:
+        """Chat with the model under the cursor."""
+        if self.chosen is not None:
+            self.console.dispatch(ModelChosen(model=self.chosen.id))
+            self.console.go_to("chat")
+
+
+def _head(view: ViewState, now: float) -> Content:
+    if view.server is None:
+        return Content.styled("Waiting for the server…", "$muted")
+
+    about = Content.assemble(
+        (f"Lar {view.server.version}", "bold $foreground"),
+        (f"   {view.server.address}   ", "$secondary"),
+        (f"up {span(max(0.0, now - view.server.started_at))}", "$muted"),
+    )
+    model = chat_model(view)
+    steps = [
+        ("server", True),
+        ("model", model is not None and model.stage not in ("available", "installing", "broken")),
+    ]
+    if all(done for _, done in steps):
+        return Content("\n").join(
+            [about, Content.styled(f"OpenAI API at {view.server.address}/v1", "$muted")]
+        )
+
+    checks = [
+        Content.styled(f"{'✔' if done else '◐'} {name}   ", "$success" if done else "$warning")
+        for name, done in (*steps, ("chat", False))
+    ]
+    return Content("\n").join([about, Content("").join(checks)])
+
+
+def _runs(view: ViewState, now: float) -> Content:
+    if not view.runs:
+        return Content.styled("  nothing", "$muted")
+
+    lines = []
+    for run in view.runs[:_SHOWN]:
+        rate = f"  {run.rate:.0f} tok/s" if run.rate is not None else ""
+        lines.append(
+            Content.assemble(
+                (
+                    "● " if run.phase == "answering" else "◐ ",
+                    "$success" if run.phase == "answering" else "$warning",
+                ),
+                (f"{short_run(run.id)}  {clean(run.model)}  ", "$foreground"),
+                (f"{run_phase(run)}{rate}", "$accent"),
+                (f"  {span(max(0.0, now - run.at))}  {clean(run.route)}", "$muted"),
+            )
+        )
+    more = len(view.runs) - _SHOWN
+    lines += [Content.styled(f"  and {more} more", "$muted")] if more > 0 else []
+    return Content("\n").join(lines)
+
+
+def _notice(at: str, level: str, text: str) -> Content:
+    glyph, style = _GLYPHS[level]
+    return Content.assemble((f"{glyph} ", style), (f"{at}  ", "$muted"), (text, "$foreground"))
