@@ -54,8 +54,13 @@ class LateSource:
         if self._source is None:
             # A bounded wait: it ends when a module is read from the disk.
             built = await anyio.to_thread.run_sync(_build, self._base_url, self._key)
-            # Two may ask at once. The one that comes second drops what it built: nothing is open in it yet.
-            self._source = self._source or built
+            return self._keep(built)
+        return self._source
+
+    def _keep(self, built: Source) -> Source:
+        # Two may ask at once. The one that comes second drops what it built: nothing is open in it yet.
+        if self._source is None:
+            self._source = built
         return self._source
 
 

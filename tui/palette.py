@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 
 from runtime.core.ids import ModelId
 from tui.actions import ACTIONS, GROUPS, is_enabled, key_name
@@ -12,10 +13,14 @@ from tui.app import LarApp
 from tui.theme import THEMES
 from tui.view import ModelChosen
 
+_TITLE_WIDTH = 48
+_POINTLESS = ("lar.palette", "lar.up", "lar.interrupt")
+"""Actions that are about the key itself."""
+
 
 class _Command(NamedTuple):
     title: str
-    help: str
+    more: str
     run: Callable[[], None]
 
 
@@ -25,7 +30,7 @@ class LarCommands(Provider):
     async def discover(self) -> Hits:
         """Offer everything that makes sense now."""
         for command in self._commands():
-            yield DiscoveryHit(command.title, command.run, help=command.help)
+            yield DiscoveryHit(_line(Content(command.title), command), command.run, text=command.title)
 
     async def search(self, query: str) -> Hits:
         """Offer what matches."""
@@ -33,7 +38,8 @@ class LarCommands(Provider):
         for command in self._commands():
             score = matcher.match(command.title)
             if score > 0:
-                yield Hit(score, matcher.highlight(command.title), command.run, help=command.help)
+                display = _line(matcher.highlight(command.title), command)
+                yield Hit(score, display, command.run, text=command.title)
 
     def _commands(self) -> list[_Command]:
         app = self.app
@@ -50,9 +56,7 @@ class LarCommands(Provider):
                 partial(app.act, action.id),
             )
             for action in ACTIONS
-            if is_enabled(action, context)
-            and not action.is_field_key
-            and action.id not in ("lar.palette", "lar.up")
+            if is_enabled(action, context) and not action.is_field_key and action.id not in _POINTLESS
         ]
         commands += [
             _Command(f"model: Talk to {model.id}", model.stage, partial(_talk_to, app, model.id))
@@ -63,6 +67,12 @@ class LarCommands(Provider):
             for theme in THEMES
         ]
         return commands
+
+
+def _line(title: Content, command: _Command) -> Content:
+    """Return a command in one line: what it does, then its key."""
+    gap = " " * max(2, _TITLE_WIDTH - title.cell_length)
+    return Content.assemble(title, gap, (command.more, "$secondary"))
 
 
 def _talk_to(app: LarApp, model: ModelId) -> None:

@@ -24,7 +24,7 @@ from runtime.backends.protocol import (
     Ready,
 )
 from runtime.core.clock import Clock
-from runtime.core.errors import Fault, ModelUnavailable
+from runtime.core.errors import Fault, ModelUnavailable, sole_cause
 from runtime.core.events import Event, ModelLoading, WorkerExited, WorkerReady, WorkerSilent, WorkerSpawned
 from runtime.core.ids import new_worker_id
 from runtime.core.settings import BackendSettings
@@ -70,7 +70,7 @@ class Supervisor:
             )
             raise ModelUnavailable(Fault(code="backend_missing", message=message)) from problem
         except ExceptionGroup as group:
-            raise _sole_cause(group) from None
+            raise sole_cause(group) from None
 
     @asynccontextmanager
     async def _attend(self, spec: WorkerSpec, child: Child) -> AsyncIterator[Worker]:
@@ -203,14 +203,6 @@ class _Heard:
     def __init__(self, at: float) -> None:
         self.at = at
         self.step_s = 0.0
-
-
-def _sole_cause(group: ExceptionGroup[Exception]) -> Exception:
-    """Return the one exception that task groups have wrapped, or the group where there are several."""
-    cause: Exception = group
-    while isinstance(cause, ExceptionGroup) and len(cause.exceptions) == 1:
-        cause = cause.exceptions[0]
-    return cause
 
 
 def _strange(spec: WorkerSpec, child: Child, what: str) -> ModelUnavailable:

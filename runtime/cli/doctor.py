@@ -16,7 +16,8 @@ def examine(chosen: argparse.Namespace) -> int:
     """Print every check; exit code 1 when one of them fails."""
     place = find_place()
     own = find_instance(place.home)
-    facts = anyio.run(collect_facts, place.home, place.settings.server.port)
+    server = place.settings.server
+    facts = anyio.run(collect_facts, place.home, server.port, server.host)
     checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
     if own is not None:
         checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))

@@ -1,16 +1,24 @@
 """The `lar` command line: what can be typed, and the border at which every failure becomes a sentence."""
 
 import argparse
+import errno
 import importlib
-import logging
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from runtime.cli.output import EXIT_CODES, EXIT_INTERRUPTED, EXIT_NO_SERVER, EXIT_USAGE, CommandFailed, fail
-from runtime.core.errors import SettingsInvalid, StoreUnavailable
+from runtime.cli.output import (
+    EXIT_CODES,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NO_SERVER,
+    EXIT_USAGE,
+    CommandFailed,
+    fail,
+)
+from runtime.config import find_home
+from runtime.core.errors import SettingsInvalid, StoreUnavailable, sole_cause
 from runtime.core.version import __version__
-
-logger = logging.getLogger(__name__)
 
 _EPILOG = f"""Without a command, lar starts its server if none runs, and opens the console.
 Settings: lar.toml in $LAR_HOME. Docs: README.md, docs/.
@@ -26,20 +34,40 @@ def run(arguments: Sequence[str]) -> int:
         code: int = getattr(module, chosen.function)(chosen)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except CommandFailed as failure:
-        return fail(str(failure), failure.code)
-    except SettingsInvalid as problem:
-        return fail(str(problem), EXIT_USAGE)
-    except StoreUnavailable as problem:
-        return fail(str(problem), EXIT_NO_SERVER)
-    except Exception as problem:
-        logger.exception("a command broke")
-        return fail(
-            f"Lar itself failed: {type(problem).__name__}: {problem}. This is a defect; "
-            "run the command with LAR_DEBUG=1 for the details.",
-            1,
-        )
+    except Exception as problem:  # noqa: BLE001 - the border of the command: whatever it is becomes a sentence
+        return _explain(sole_cause(problem))
     return code
+
+
+def _explain(problem: Exception) -> int:
+    match problem:
+        case CommandFailed():
+            return fail(str(problem), problem.code)
+        case SettingsInvalid():
+            return fail(str(problem), EXIT_USAGE)
+        case StoreUnavailable():
+            return fail(str(problem), EXIT_NO_SERVER)
+        case OSError(errno=errno.ENOSPC):
+            return fail(
+                f"The disk is full ({problem.filename or find_home()}). Free some space.", EXIT_FAILED
+            )
+        case PermissionError():
+            return fail(f"{problem.filename} may not be used: {problem.strerror}.", EXIT_FAILED)
+        case _:
+            what = f"{type(problem).__name__}: {problem}"
+            return fail(f"Lar itself failed, which is a defect: {what}. {_keep_story(problem)}", EXIT_FAILED)
+
+
+def _keep_story(problem: Exception) -> str:
+    """Write the traceback where the operator finds it; return the sentence that says where."""
+    path = find_home() / "logs" / "command.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(problem)), encoding="utf-8")
+    except OSError as second:
+        return f"The details could not be kept either ({second})."
+
+    return f"The details are in {path}."
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -73,3 +73,10 @@ class StoreUnavailable(Exception):
 
 class SettingsInvalid(Exception):
     """`lar.toml` or an environment variable is wrong; the message names file, key and fix."""
+
+
+def sole_cause(problem: Exception) -> Exception:
+    """Return the one exception that task groups have wrapped, or the group where there are several."""
+    while isinstance(problem, ExceptionGroup) and len(problem.exceptions) == 1:
+        problem = problem.exceptions[0]
+    return problem

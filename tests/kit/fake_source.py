@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 import anyio
+from anyio.streams.memory import MemoryObjectSendStream
 
 from runtime.core.events import Envelope, Event
 from runtime.core.ids import ModelId, RunId
@@ -60,7 +61,7 @@ class FakeSource:
         self.is_closed = False
         self.refusal: Refused | None = None
         self._items, self._items_out = anyio.create_memory_object_stream[FeedItem](1000)
-        self._chats: list[anyio.streams.memory.MemoryObjectSendStream[ChatPiece]] = []
+        self._chats: list[MemoryObjectSendStream[ChatPiece]] = []
 
     async def state(self) -> ServerState:
         return self.current

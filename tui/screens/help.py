@@ -51,13 +51,14 @@ def help_text(screen: LarScreen | None) -> Content:
     for group, title in GROUPS.items():
         actions = [each for each in ACTIONS if each.group == group and each not in here]
         if actions:
-            lines += [Content.styled(title, "bold $accent"), *map(_line, actions), Content("")]
+            lines += [Content.styled(title, "bold $accent"), *(_line(each) for each in actions), Content("")]
     return Content("\n").join(lines[:-1])
 
 
-def _line(action: Action) -> Content:
-    keys = "  ".join(key_name(key) for key in action.keys) or f"^p {action.title.split(' ')[0].lower()}"
-    where = "" if len(action.screens) != 1 else f"  {action.screens[0]}"
+def _line(action: Action, where: str | None = None) -> Content:
+    keys = "  ".join(key_name(key) for key in action.keys) or "by its name in ^p"
+    if where is None:
+        where = "  in ".join(("", *action.screens[:1]))
     return Content.assemble(
         (f"  {keys:<{_KEYS_WIDTH}}", "$secondary"), (action.title, "$foreground"), (where, "$muted")
     )

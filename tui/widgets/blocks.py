@@ -141,10 +141,14 @@ def _answer(part: Part, room: int, colours: Colours) -> list[Strip]:
     # The parser takes longer to import than the first frame may take, so it comes with the first answer.
     from tui.widgets.markdown import markdown_lines
 
-    lines = markdown_lines(part.text, room, colours)
-    while lines and not "".join(segment.text for segment in lines[-1]).strip():
-        lines.pop()
+    lines = _trimmed(markdown_lines(part.text, room, colours))
     return [*_indented(lines), Strip([])] if lines else []
+
+
+def _trimmed(lines: list[list[Segment]]) -> list[list[Segment]]:
+    """Return lines without the empty ones at both ends: the gap between parts is ours."""
+    said = [index for index, line in enumerate(lines) if any(segment.text.strip() for segment in line)]
+    return lines[said[0] : said[-1] + 1] if said else []
 
 
 def _ended(part: Part, room: int, colours: Colours) -> list[Strip]:

@@ -1,10 +1,12 @@
 """The last row: the keys that do something here and now. Each can be clicked."""
 
+from rich.cells import cell_len
+from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
 from tui.actions import Context, hints, key_name
-from tui.widgets.line import Word, fit
+from tui.widgets.line import GAP, Word, fit
 
 
 class Hints(Widget):
@@ -20,20 +22,27 @@ class Hints(Widget):
             self._place = context
             self.refresh()
 
-    def render(self) -> Content:
-        """Return the hints that fit, the most useful first."""
-        if self._place is None:
-            return Content("")
-
-        found = hints(self._place)
+    def _shown(self) -> list[Word]:
+        """Return the hints that fit; the style of each is the id of its action."""
+        found = hints(self._place) if self._place else []
         words = [
-            Word(f"{key_name(action.keys[0])} {action.hint}", rank=rank, action=action.id)
+            Word(f"{key_name(action.keys[0])} {action.hint}", action.id, rank)
             for rank, action in enumerate(found)
         ]
-        pieces: list[Content | str] = []
-        for word in fit(words, self.size.width):
+        return fit(words, self.content_size.width)
+
+    def render(self) -> Content:
+        """Return the hints that fit, the most useful first."""
+        chips = []
+        for word in self._shown():
             key, _, hint = word.text.partition(" ")
-            click = f" @click=app.act('{word.action}')"
-            pieces += ["  "] if pieces else []
-            pieces += [Content.styled(key, f"$accent{click}"), Content.styled(f" {hint}", f"$muted{click}")]
-        return Content("").join(pieces)
+            chips.append(Content.assemble((key, "bold $accent"), (f" {hint}", "$muted")))
+        return Content(GAP).join(chips)
+
+    async def on_click(self, event: events.Click) -> None:
+        """Do the action under the mouse."""
+        left = self.styles.padding.left
+        for word in self._shown():
+            if left <= event.x < left + cell_len(word.text):
+                await self.run_action(f"app.act('{word.style}')")
+            left += cell_len(word.text) + len(GAP)

@@ -10,12 +10,11 @@ GAP = "  "
 
 
 class Word(NamedTuple):
-    """A piece of the row. Those with the greatest rank go first; `action` makes it clickable."""
+    """A piece of the row. Those with the greatest rank go first."""
 
     text: str
     style: str = ""
     rank: int = 0
-    action: str = ""
 
 
 def fit(words: Sequence[Word], width: int, gap: str = GAP) -> list[Word]:
@@ -38,8 +37,7 @@ def content(words: Sequence[Word], width: int, gap: str = GAP) -> Content:
     for word in fit(words, width, gap):
         if pieces:
             pieces.append(gap)
-        style = f"{word.style} @click=app.act('{word.action}')" if word.action else word.style
-        pieces.append(Content.styled(word.text, style))
+        pieces.append(Content.styled(word.text, word.style))
     return Content("").join(pieces)
 
 

@@ -38,9 +38,16 @@ class _Code(markdown.CodeBlock):
         )
 
 
+class _Heading(markdown.Heading):
+    """A heading that stands left, as text does."""
+
+    LEVEL_ALIGN: ClassVar = {f"h{level}": "left" for level in range(1, 7)}
+
+
 class _Markdown(markdown.Markdown):
     elements: ClassVar[dict[str, type[markdown.MarkdownElement]]] = {
         **markdown.Markdown.elements,
+        "heading_open": _Heading,
         "fence": _Code,
         "code_block": _Code,
     }

@@ -90,9 +90,10 @@ class Lines(ScrollView, can_focus=True):
         is_current = index == self.cursor and self.has_focus
         mark = Segment("▸ " if index == self.cursor else "  ", Style(color=colours.accent, bold=True))
         strip = Strip([mark, *self.draw(index, max(1, width - 2), colours)])
-        strip = strip.crop_extend(0, width, self.rich_style)
-        background = Style(bgcolor=self.app.theme_variables["panel"])
-        return strip.apply_style(background) if is_current else strip
+        style = self.rich_style
+        if is_current:
+            style += Style(bgcolor=self.app.theme_variables["panel"])
+        return strip.crop_extend(0, width, style).apply_style(style)
 
 
 def cells(text: str, width: int, style: Style | None = None) -> Segment:

@@ -158,7 +158,8 @@ class Transcript(ScrollView, can_focus=True):
         selection = self.text_selection
         if selection is not None:
             line = self._selected(line, selection, index)
-        return line.crop_extend(scroll_x, scroll_x + width, self.rich_style).apply_offsets(scroll_x, index)
+        line = line.crop_extend(scroll_x, scroll_x + width, self.rich_style).apply_style(self.rich_style)
+        return line.apply_offsets(scroll_x, index)
 
     def _selected(self, line: Strip, selection: Selection, index: int) -> Strip:
         selected = selection.get_span(index)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import msgspec
 import openai
@@ -10,6 +11,7 @@ import pytest
 
 from runtime.core.errors import Fault
 from runtime.core.events import RunCancelled, RunFinished, RunRequested
+from runtime.core.ids import ModelId
 from runtime.core.messages import (
     Began,
     Broke,
@@ -442,6 +444,44 @@ async def test_a_reader_that_does_not_read_holds_back_its_own_generation(tmp_pat
         assert other.choices[0].message.content == "quick"
 
 
+async def test_a_reader_that_stops_reading_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.api.sse.WRITE_STALL_S", 0.05)
+    async with open_stage(tmp_path) as stage:
+        endless = [Began(prompt_tokens=1), *[Delta(text="x" * 64_000)] * 2000]
+        stage.pool.play([*endless, Ended(reason="stop", usage=Usage())])
+        body = {"model": "m", "messages": QUESTION, "stream": True}
+        async with stage.http.post(f"{stage.address}/v1/chat/completions", json=body) as response:
+            cancelled = await _wait_for(stage, RunCancelled)
+            with pytest.raises(aiohttp.ClientError):
+                await response.text()
+
+    assert cancelled.reason == "client left"
+
+
+async def test_a_silent_generation_is_filled_with_comments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.api.sse.KEEP_ALIVE_S", 0.01)
+    hold = Hold()
+    async with open_stage(tmp_path) as stage, stage.openai() as client:
+        end = Ended(reason="stop", usage=Usage())
+        stage.pool.play([Began(prompt_tokens=1), Delta(text="a"), hold, Delta(text="b"), end])
+        body = {"model": "m", "messages": QUESTION, "stream": True}
+        async with stage.http.post(f"{stage.address}/v1/chat/completions", json=body) as response:
+            with anyio.fail_after(5):
+                while await response.content.readline() != b": keep-alive\n":
+                    pass
+            stream = await client.chat.completions.create(model="m", messages=QUESTION, stream=True)
+            hold.release()
+            text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+            rest = await response.text()
+
+    assert text == "ab"
+    assert rest.endswith("data: [DONE]\n\n")
+
+
 async def test_a_body_that_is_too_large_is_413_in_the_same_form(tmp_path: Path) -> None:
     settings = ServerSettings(port=0, max_body_bytes=1000)
     async with open_stage(tmp_path, settings=settings) as stage, stage.openai() as client:
@@ -465,6 +505,12 @@ async def test_the_official_client_lists_and_finds_models(tmp_path: Path) -> Non
         assert found.id == "owner/name"
         assert found.model_extra is not None
         assert found.model_extra["lar"]["stage"] == "available"
+        broken = Fault(code="model_broken", message="It does not load.", detail="/home/me/secret")
+        stage.models.states[ModelId("m")] = msgspec.structs.replace(models[0], stage="broken", fault=broken)
+        again = await client.models.retrieve("m")
+        assert again.model_extra is not None
+        assert again.model_extra["lar"]["fault"]["message"] == "It does not load."
+        assert "secret" not in again.to_json()
         with pytest.raises(openai.NotFoundError) as caught:
             await client.models.retrieve("nope")
         assert caught.value.code == "model_not_found"

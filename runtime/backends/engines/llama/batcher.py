@@ -2,8 +2,9 @@
 
 Seqs wait in the order of their arrival until a slot is free and the shared context has room for what they
 may grow to. Each step then takes one row per generating seq, and fills up with slices of prompts, oldest
-first. A seq whose reader is behind is blocked: it keeps its slot and is passed over. Where seqs outgrow the context together, the youngest gives way: its cells are freed, it goes back to
-the head of the queue, and is computed again from its prompt and what it had generated.
+first. A seq whose reader is behind is blocked: it keeps its slot and is passed over. Where seqs outgrow the
+context together, the youngest gives way: its cells are freed, it goes back to the head of the queue, and is
+computed again from its prompt and what it had generated.
 
     submit ──► waiting ──plan: a slot and room──► live ──remove──► gone
                   ▲                                 │

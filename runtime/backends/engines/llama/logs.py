@@ -26,8 +26,8 @@ class LogFilter:
         llama_cpp.llama_log_set(self._callback, None)
 
     def last_words(self) -> str:
-        """Return the last lines that matter, oldest first."""
-        return "\n".join(self._lines)
+        """Return the last lines that matter, oldest first, as one."""
+        return "; ".join(self._lines)
 
     def _take(self, level: int, text: bytes, _: object) -> None:
         if level != _CONTINUED:

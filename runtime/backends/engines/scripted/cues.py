@@ -2,9 +2,9 @@
 
     [[name]]   [[name: value]]   [[call: tool {"json": "object"}]]
 
-A value ends at the first `]]` that no further `]` follows; in `call` the JSON object decides where it ends.
-What does not look like a cue (`[[1, 2], [3, 4]]`, `[[two words]]`) is ordinary text. Reading is pure: who
-acts on cues is elsewhere.
+Square brackets inside a value come in pairs; the first `]]` outside of them ends it. In `call` the JSON
+object decides where it ends. What does not look like a cue (`[[1, 2], [3, 4]]`, `[[two words]]`) is text.
+Reading is pure: who acts on cues is elsewhere.
 """
 
 import json
@@ -22,7 +22,7 @@ MAX_WORDS = 100_000
 MAX_DELAY_S = 60.0
 
 _OPENING = re.compile(r"\[\[ *([A-Za-z][\w-]*) *(?=:|\]\])")
-_CLOSING = re.compile(r"\]\](?!\])")
+_BRACKET = re.compile(r"[\[\]]")
 _TOOL_NAME = re.compile(r":\s*([\w.-]+)\s*")
 _CALL_END = re.compile(r"\s*\]\]")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s)")
@@ -171,11 +171,8 @@ class _Contradiction(Exception):
 def _read_one(fields: dict[str, Any], name: str, text: str, start: int) -> int:
     """Read the cue whose name ends at `start` into the fields; return where it ends."""
     kind = _KINDS[name]
-    closing = _CLOSING.search(text, start)
-    if closing is None:
-        raise ValueError
-
-    value = text[start + 1 : closing.start()] if text[start] == ":" else None
+    end = _find_end(text, start)
+    value = text[start + 1 : end] if text[start] == ":" else None
     if kind.field in fields:
         raise _Contradiction(f"The cue [[{name}]] meets another one of its kind. Keep one of them.")
 
@@ -183,7 +180,21 @@ def _read_one(fields: dict[str, Any], name: str, text: str, start: int) -> int:
     if fields.keys() >= {"say", "words"}:
         raise _Contradiction("The cues [[say]] and [[long]] both give the answer. Keep one of them.")
 
-    return closing.end()
+    return end + len("]]")
+
+
+def _find_end(text: str, start: int) -> int:
+    """Return where the `]]` that ends a value begins. Raises ValueError where there is none."""
+    depth = 0
+    for bracket in _BRACKET.finditer(text, start):
+        if bracket[0] == "[":
+            depth += 1
+        elif depth:
+            depth -= 1
+        elif text.startswith("]]", bracket.start()):
+            return bracket.start()
+
+    raise ValueError
 
 
 def _read_call(text: str, start: int) -> tuple[CalledTool, int]:
