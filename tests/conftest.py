@@ -1,14 +1,31 @@
-"""Fixtures for every test: no blocking call in the event loop, no wall clock."""
+"""Fixtures for every test: no blocking call in the event loop, no wall clock; the real model if needed."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import anyio
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from runtime.backends.install import Installer
+from runtime.core.clock import SystemClock
+from runtime.core.settings import DEFAULT_MODEL, BackendSettings
 from tests.kit.clock import FakeClock
 
+ENGINE_LIMIT_S = 3600.0
+"""Building llama.cpp is part of the first engine test; on two busy cores it takes a quarter of an hour."""
 
-@pytest.fixture
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run engine tests one after another: each takes every core, and the first one installs the engine."""
+    for item in items:
+        if item.get_closest_marker("engine"):
+            item.add_marker(pytest.mark.timeout(ENGINE_LIMIT_S))
+            item.add_marker(pytest.mark.xdist_group("engine"))
+
+
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
@@ -22,3 +39,35 @@ def blockbuster() -> Iterator[BlockBuster]:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def engine_home() -> Path:
+    """A home with the llama.cpp backend and the default model, installed by Lar and kept between runs."""
+    home = Path(os.environ.get("LAR_TEST_HOME") or Path(__file__).parent.parent / ".cache" / "test-home")
+    installer = Installer(home, BackendSettings(), lambda fact: None, SystemClock())
+    anyio.run(installer.install_model, DEFAULT_MODEL)
+    return home
+
+
+@pytest.fixture(scope="session")
+def llama_python(engine_home: Path) -> str:
+    """The interpreter of the llama.cpp backend."""
+    return str(engine_home / "backends" / "llama" / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def smollm2_path(engine_home: Path) -> Path:
+    """The weights of the default model."""
+    (path,) = (engine_home / "models" / DEFAULT_MODEL).glob("*.gguf")
+    return path
+
+
+@pytest.fixture
+def real_home(engine_home: Path, tmp_path: Path) -> Path:
+    """A fresh home in which the real model is installed already."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for folder in ("backends", "models"):
+        (home / folder).symlink_to(engine_home / folder)
+    return home

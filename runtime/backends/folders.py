@@ -93,7 +93,7 @@ def remove_tree(folder: Path) -> None:
 
 def free_bytes(folder: Path) -> int:
     """Return the room on the disk that would hold the folder, which need not exist yet."""
-    place = folder
+    place = folder.absolute()
     while not place.exists() and place != place.parent:
         place = place.parent
 

@@ -16,6 +16,8 @@ from typing import Literal, Protocol
 import msgspec
 import psutil
 
+from runtime.backends.folders import free_bytes
+
 GIB = 1024**3
 _ASK_S = 3.0
 """How long a vendor's tool may take to answer: some hang when their driver does."""
@@ -128,11 +130,7 @@ class SystemProbe:
 
     def disk_free(self, folder: Path) -> int:
         """Measure the room."""
-        place = folder.absolute()
-        while not place.exists() and place != place.parent:
-            place = place.parent
-
-        return psutil.disk_usage(str(place)).free
+        return free_bytes(folder)
 
 
 def read_hardware(probe: Probe, home: Path) -> Hardware:

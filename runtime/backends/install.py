@@ -115,6 +115,10 @@ class Installer:
         """Return how far the model's install is, its engine's included; None while there is none."""
         return self._model_progress.get(model_id)
 
+    async def _refresh_once(self) -> None:
+        if not self._is_scanned:
+            await self.refresh()
+
     def _scan_once(self) -> None:
         if not self._is_scanned:
             self._scan()
@@ -151,6 +155,7 @@ class Installer:
         if manifest is None:
             raise InstallFailed(Fault(code="backend_missing", message=f"There is no backend '{engine_id}'."))
 
+        await self._refresh_once()
         if facts := self.engine_facts(engine_id):
             return facts
 
@@ -212,6 +217,7 @@ class Installer:
                 Fault(code="model_not_found", message=f"The catalogue has no model '{model_id}'.")
             )
 
+        await self._refresh_once()
         async with self._model_turns[model_id]:
             if self.is_model_installed(model_id):
                 return self.model_path(model_id)

@@ -71,22 +71,20 @@ FAULT = Fault(code="engine_failed", message="Too late.")
     ],
 )
 def test_an_engine_that_breaks_a_law_is_caught(twist: Twist) -> None:
-    ledger = Ledger(TwistedEngine(twist))
-    sampling = Sampling(logprobs=1, stop=("STOP",))
-    request = Generate(seq=1, messages=[{"role": "user", "content": "Hello, house!"}], sampling=sampling)
-    if twist(list(FRAMES)) == list(FRAMES):
-        pytest.fail("this twist changes nothing")
-
     with pytest.raises(AssertionError):
-        ledger.play(msgspec.structs.replace(request, sampling=Sampling(logprobs=1)))
-        ledger.play(msgspec.structs.replace(request, seq=2))
+        play(twist)
 
 
-FRAMES = (
-    Started(seq=1, prompt_tokens=2),
-    Delta(seq=1, text="x"),
-    Finished(seq=1, reason="stop", prompt_tokens=2, completion_tokens=1),
-)
+def test_an_engine_that_keeps_the_laws_is_not_accused() -> None:
+    play(lambda frames: frames)
+
+
+def play(twist: Twist) -> None:
+    ledger = Ledger(TwistedEngine(twist))
+    for seq, stop in ((1, ()), (2, ("STOP",))):
+        sampling = Sampling(logprobs=1, stop=stop)
+        messages = [{"role": "user", "content": "Hello, house!"}]
+        ledger.play(Generate(seq=seq, messages=messages, sampling=sampling))
 
 
 def test_an_engine_that_advances_a_blocked_seq_is_caught() -> None:

@@ -71,7 +71,8 @@ async def open_stage(
     keys = KeyStore(home / "keys.json", clock)
     fake_journal = journal or FakeJournal()
     server_settings = settings or ServerSettings(port=0)
-    async with anyio.create_task_group() as tasks, aiohttp.ClientSession() as http:
+    # The session outside: its end, awaited inside a cancelled group, would hide a failed assertion.
+    async with aiohttp.ClientSession() as http, anyio.create_task_group() as tasks:
         runs = Runs(
             bus=bus,
             pool=pool,

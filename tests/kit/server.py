@@ -1,5 +1,6 @@
 """A real server process over a home of its own, for tests; nothing of it outlives the context."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psutil
@@ -35,9 +37,8 @@ class RunningServer:
     def get(self, path: str) -> httpx2.Response:
         return httpx2.get(f"{self.address}{path}", timeout=10)
 
-    def events(self, kinds: str = "") -> list[dict[str, object]]:
+    def events(self, kinds: str = "") -> list[dict[str, Any]]:
         """Return the facts that are stored."""
-        import json
 
         text = self.get(f"/api/events?follow=false&kinds={kinds}").text
         return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
@@ -53,7 +54,7 @@ class RunningServer:
 
 def environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LAR_")}
-    return kept | {"LAR_HOME": str(home), "LAR_PORT": "0", "PYTHONWARNINGS": "default"}
+    return kept | {"LAR_HOME": str(home), "LAR_PORT": "0"}
 
 
 def lar(home: Path, *arguments: str, stdin: str | bytes = "") -> "subprocess.CompletedProcess[str]":

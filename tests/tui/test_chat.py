@@ -274,9 +274,8 @@ async def test_what_the_mouse_selects_is_copied_as_text() -> None:
         await pilot.hover(Transcript, offset=(12, row - 1))
         await pilot.mouse_up(Transcript, offset=(12, row - 1))
         await until(pilot, lambda: app.screen.get_selected_text())
-        assert app.screen.get_selected_text() == "two thr"[: len(app.screen.get_selected_text() or "")]
         await pilot.press("ctrl+c")
-        assert app.clipboard.startswith("two")
+        assert app.clipboard == "two thr"
 
 
 @pytest.mark.parametrize("size", [(40, 10), (59, 15), (80, 24), (160, 48)])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 GAP = "  "
@@ -21,13 +21,11 @@ def fit(words: Sequence[Word], width: int, gap: str = GAP) -> list[Word]:
     """Return the words that fit into a width, in their order; the first one always stays, cut if need be."""
     kept = [word for word in words if word.text]
     while len(kept) > 1 and _width(kept, gap) > width:
-        worst = max(kept[1:], key=lambda word: word.rank)
         # The rightmost of equals goes: what stands left is what the eye expects to find.
-        index = len(kept) - 1 - kept[::-1].index(worst)
-        del kept[index]
+        del kept[max(range(1, len(kept)), key=lambda index: (kept[index].rank, index))]
 
     if kept and cell_len(kept[0].text) > width:
-        kept[0] = kept[0]._replace(text=kept[0].text[: max(0, width)])
+        kept[0] = kept[0]._replace(text=set_cell_size(kept[0].text, max(0, width)))
     return kept
 
 

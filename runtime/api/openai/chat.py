@@ -65,7 +65,7 @@ async def post_chat(request: web.Request) -> web.StreamResponse:
     finally:
         # Every way out ends the run, a cancelled handler (the client left) included; after its end this
         # does nothing. First the wish, then the stream: a closed stream alone would tell no reason.
-        pass
+        handle.cancel("client left")
         handle.outputs.close()
 
 

@@ -180,8 +180,26 @@ async def test_a_stop_ends_open_streams_after_what_they_hold(tmp_path: Path) -> 
     async with open_stage(tmp_path) as stage, reading(stage) as reader:
         stage.bus.publish(EVICTED)
         with anyio.fail_after(5):
-            await stage.server.aclose(5.0)
+            await stage.server.aclose(60.0)
         assert await reader.rest() == [1]
+
+
+async def test_a_journal_without_every_fact_does_not_hide_what_memory_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runtime.api.events.PAGE", 2)
+    bus, told = SmallMemory(6), list[int]()
+    journal = FakeJournal(*[bus.publish(EVICTED) for _ in range(10)])
+    journal.stored = [each for each in journal.stored if each.seq not in (3, 6, 8)]
+
+    async def send(envelope: Envelope) -> None:
+        told.append(envelope.seq)
+
+    wish = Wish(after=0, kinds=frozenset(), run_id=None, follow=False)
+    with anyio.fail_after(5):
+        await History(bus, journal, wish, 0).catch_up(send)
+
+    assert told == [1, 2, 4, 5, 6, 7, 8, 9, 10]
 
 
 class SmallMemory(Bus):

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from runtime.api.keys import KeyStore
 from runtime.api.middleware import Door
 from runtime.api.routes import ROUTES, Route
 from runtime.core.settings import ServerSettings
@@ -27,8 +28,11 @@ async def ask(stage: Stage, method: str, path: str, **more: Any) -> tuple[int, A
         return response.status, response.headers, await response.json() if is_json else None
 
 
-async def make_key(stage: Stage, role: Any) -> dict[str, str]:
-    secret = await anyio.to_thread.run_sync(stage.keys.create, f"a {role}", role)
+async def make_key(stage: Stage, home: Path, role: Any) -> dict[str, str]:
+    """Make a key as the command line does, in another process."""
+    other = KeyStore(home / "keys.json")
+    secret = await anyio.to_thread.run_sync(other.create, f"a {role}", role)
+    stage.clock.advance(1.0)
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -44,7 +48,7 @@ async def test_every_route_of_the_server_is_in_the_table(tmp_path: Path) -> None
 
 async def test_without_a_key_every_route_that_is_not_public_answers_401(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        await make_key(stage, "operator")
+        await make_key(stage, tmp_path, "operator")
         for route in ROUTES:
             status, headers, body = await ask(stage, route.method, path_of(route))
             if route.permission == "public":
@@ -57,7 +61,7 @@ async def test_without_a_key_every_route_that_is_not_public_answers_401(tmp_path
 
 async def test_a_users_key_opens_inference_and_nothing_else(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        key = await make_key(stage, "user")
+        key = await make_key(stage, tmp_path, "user")
         for route in ROUTES:
             status, _, body = await ask(stage, route.method, path_of(route), headers=key)
             assert (status == 403) == (route.permission in ("observe", "operate")), route.path
@@ -67,7 +71,7 @@ async def test_a_users_key_opens_inference_and_nothing_else(tmp_path: Path) -> N
 
 async def test_an_operators_key_opens_everything(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        key = await make_key(stage, "operator")
+        key = await make_key(stage, tmp_path, "operator")
         for route in ROUTES:
             query = "?follow=false" if route.path == "/api/events" else ""
             status, _, _ = await ask(stage, route.method, path_of(route) + query, headers=key)
@@ -89,11 +93,13 @@ async def test_a_route_without_a_permission_is_closed(tmp_path: Path) -> None:
 
 async def test_a_key_made_or_revoked_elsewhere_counts(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        first = await make_key(stage, "operator")
+        first = await make_key(stage, tmp_path, "operator")
         assert (await ask(stage, "GET", "/v1/models", headers=first))[0] == 200
-        second = await make_key(stage, "user")
-        assert (await ask(stage, "GET", "/v1/models", headers=second))[0] == 200
-        await anyio.to_thread.run_sync(stage.keys.revoke, "a operator")
+        other = KeyStore(tmp_path / "keys.json")
+        second = await anyio.to_thread.run_sync(other.create, "b", "user")
+        headers = {"Authorization": f"Bearer {second}"}
+        assert (await ask(stage, "GET", "/v1/models", headers=headers))[0] == 200
+        await anyio.to_thread.run_sync(other.revoke, "a operator")
         stage.clock.advance(1.0)
         assert (await ask(stage, "GET", "/v1/models", headers=first))[0] == 401
 
@@ -187,7 +193,7 @@ async def test_an_allowed_origin_may_ask_and_read(tmp_path: Path) -> None:
 async def test_an_allowed_origin_still_needs_a_key(tmp_path: Path) -> None:
     settings = ServerSettings(port=0, allowed_origins=(ORIGIN,))
     async with open_stage(tmp_path, settings=settings) as stage:
-        await make_key(stage, "user")
+        await make_key(stage, tmp_path, "user")
         assert (await ask(stage, "GET", "/v1/models", headers={"Origin": ORIGIN}))[0] == 401
 
 

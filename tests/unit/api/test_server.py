@@ -67,7 +67,10 @@ async def test_an_address_that_is_not_ours_is_said_too(tmp_path: Path) -> None:
             await server.open()
 
 
-async def test_a_stop_lets_a_request_end_within_the_grace(tmp_path: Path) -> None:
+async def test_a_stop_lets_a_request_end_within_the_grace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.api.server._CANCEL_S", 0.001)
     hold = Hold()
     async with open_stage(tmp_path) as stage, anyio.create_task_group() as tasks:
         stage.pool.play([Began(prompt_tokens=1), hold, Ended(reason="stop", usage=Usage())])

@@ -329,3 +329,13 @@ def test_a_schema_that_cannot_be_met_is_refused_by_keyword_and_path() -> None:
     assert fault.code == "invalid_json_schema"
     assert fault.param == "response_format.json_schema.schema"
     assert "at #/properties/n, minimum" in fault.message
+
+
+def test_a_value_that_is_too_deep_to_write_is_refused() -> None:
+    deep: Any = 1
+    for _ in range(5000):
+        deep = [deep]
+
+    assert (
+        refuse("Hi", format_type="json_schema", format_schema={"const": deep}).code == "invalid_json_schema"
+    )

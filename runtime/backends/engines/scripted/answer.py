@@ -173,11 +173,17 @@ def _minimal_json(param: str, *schemas: Schema) -> str:
     try:
         return json.dumps(find_minimal(*schemas), ensure_ascii=False)
     except SchemaRefused as refusal:
-        message = (
-            "The scripted engine finds no value for this schema: "
-            f"at {refusal.path}, {refusal.keyword} {refusal.why}."
-        )
-        raise Refused(Fault(code="invalid_json_schema", message=message, param=param)) from refusal
+        raise _unmet(refusal, param) from refusal
+    except RecursionError as error:  # a default or an enum may hold any value, however deep
+        raise _unmet(SchemaRefused("value", "#", "nests too deeply"), param) from error
+
+
+def _unmet(refusal: SchemaRefused, param: str) -> Refused:
+    message = (
+        f"The scripted engine finds no value for this schema: at {refusal.path}, "
+        f"{refusal.keyword} {refusal.why}."
+    )
+    return Refused(Fault(code="invalid_json_schema", message=message, param=param))
 
 
 def _identify(request: Generate, index: int, call: CalledTool) -> Call:
