@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from runtime.api.access import check_bind
 from runtime.api.deps import ApiDeps
-from runtime.api.keys import KeyStore
+from runtime.api.keys import KEYS_FILE, KeyStore
 from runtime.api.metrics import Metrics
 from runtime.api.server import Bound, HttpServer, create_app
 from runtime.backends.hardware import SystemProbe, read_cores
@@ -46,7 +46,6 @@ from runtime.recall.journal import MIGRATIONS, DuckJournal
 logger = logging.getLogger(__name__)
 
 DATABASE_FILE = "lar.duckdb"
-KEYS_FILE = "keys.json"
 _DRAIN_LIMIT_S = 5.0
 """For the last facts to reach the disk when the server stops."""
 

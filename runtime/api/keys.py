@@ -21,6 +21,8 @@ from runtime.core.clock import Clock, SystemClock
 from runtime.core.gate import Principal, Role
 from runtime.core.ids import PrincipalId
 
+KEYS_FILE = "keys.json"
+"""The key file of a home."""
 SECRET_PREFIX = "lar-"  # noqa: S105 - how a secret begins, not one
 _SECRET_BYTES = 32
 _NAME_LIMIT = 64

@@ -89,7 +89,6 @@ class Door:
         try:
             await anyio.to_thread.run_sync(self._keys.reload)
         except KeysUnreadable as problem:
-            self._looked_at = None
             logger.error("the API keys cannot be read", extra={"cause": str(problem)})
             message = "The API keys of this server cannot be read; its operator finds the cause in the log."
             raise LarError(Fault(code="internal_error", message=message)) from problem
@@ -280,7 +279,7 @@ def _is_local(request: web.Request) -> bool:
     if not isinstance(peer, tuple) or not is_loopback(str(peer[0])):
         return False
 
-    return True
+    return not any(name in request.headers for name in _FORWARDED)
 
 
 def _secret_of(request: web.Request) -> str | None:

@@ -34,7 +34,7 @@ from runtime.backends.interpreter import (
     read_os_release,
 )
 from runtime.backends.job import Job
-from runtime.backends.remedies import explain_failure, is_without_wheel, require_room
+from runtime.backends.remedies import explain_failure, is_network_trouble, is_without_wheel, require_room
 from runtime.core.errors import Fault, InstallFailed
 from runtime.core.settings import BackendSettings
 from runtime.core.version import __version__
@@ -45,6 +45,9 @@ _FETCH = Limits(deadline_s=3600.0, silence_s=400.0)
 """For downloads: an hour carries 100 MB at 30 KB/s; pip speaks up after each of its own timeouts."""
 _BUILD_SILENCE_S = 1200.0
 """The longest single file of an accelerator's build, on one core."""
+
+_SCARCE_BYTES = 200_000_000
+"""With less room than this a download is thought to have failed for it."""
 
 _PIP_WISHED = (25, 0)
 """From here on pip prints progress that a program can read."""
@@ -228,9 +231,14 @@ class _Maker:
     ) -> Ended:
         indexes = [f"--extra-index-url={url}" for url in self._settings.extra_index_urls]
         arguments = ["wheel", "--progress-bar=raw", f"--wheel-dir={into}", *options, *indexes]
-        return await self._job.pip(
-            self._python, [*arguments, *self._manifest.requirements], limits, cmake=cmake
-        )
+        arguments += self._manifest.requirements
+        ended = await self._job.pip(self._python, arguments, limits, cmake=cmake)
+        if is_network_trouble(ended):
+            # pip takes a disk that fills up under a download for a broken connection.
+            room = await anyio.to_thread.run_sync(free_bytes, self._job.work)
+            require_room(f"the backend {self._manifest.id}", _SCARCE_BYTES, room, self._job.work)
+
+        return ended
 
     async def install(self, wheels: Sequence[Path]) -> None:
         """Install the collected wheels, all of them and nothing else."""

@@ -37,7 +37,6 @@ _MAKE = re.compile(r"^\s*\[ *(\d{1,3})%\] ")
 _DOWNLOAD = re.compile(r"^\s*Downloading (?:\S*/)?([^/\s?#]+)")
 _BUILD = re.compile(r"^\s*Building wheel for (\S+) ")
 _BUILD_TOOLS = re.compile(r"^\s*Installing build dependencies: started")
-_CONFIGURE = re.compile(r"^\s*\*\*\* Configuring CMake")
 
 
 def read_line(line: str) -> Phase | Measure | None:
@@ -65,13 +64,7 @@ def _read_phase(line: str) -> Phase | None:
     if (found := _BUILD.match(line)) and line.endswith("started"):
         return Phase(f"building {found[1]}")
 
-    if _BUILD_TOOLS.match(line):
-        return Phase("fetching the build tools")
-
-    if _CONFIGURE.match(line):
-        return Phase("looking at compiler and processor")
-
-    return None
+    return Phase("fetching the build tools") if _BUILD_TOOLS.match(line) else None
 
 
 def _archive(file: str) -> str:

@@ -3,8 +3,7 @@
 import argparse
 import time
 
-from runtime.api.keys import KeyRefused, KeyStore, KeysUnreadable
-from runtime.app import KEYS_FILE
+from runtime.api.keys import KEYS_FILE, KeyRefused, KeyStore, KeysUnreadable
 from runtime.cli.output import EXIT_USAGE, CommandFailed, notice, say, say_json, say_table
 from runtime.cli.place import find_place
 

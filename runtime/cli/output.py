@@ -51,7 +51,7 @@ def notice(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Write the result as one JSON document."""
-    say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    say(msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2).decode())
 
 
 def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

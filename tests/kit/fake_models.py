@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import anyio
 import msgspec
 
 from runtime.core.errors import Fault, ModelUnavailable
@@ -83,6 +84,9 @@ class FakeJournal:
 
     async def read(self, query: EventQuery) -> list[Envelope]:
         self.queries.append(query)
+        await anyio.lowlevel.checkpoint()
+        if self.problem is not None:
+            raise self.problem
         found = [each for each in self.stored if each.seq > query.after and _is_wanted(each, query)]
         return found[: query.limit]
 

@@ -109,8 +109,8 @@ async def failed(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
     source.say(
         ChatFailed(
             code="worker_died",
-            message="The process that runs qwen2.5-0.5b was killed (signal 9), most likely because memory ran out. "
-            "Send the question again, or set a smaller context_tokens in lar.toml.",
+            message="The process that runs qwen2.5-0.5b was killed (signal 9), most likely because memory "
+            "ran out. Send the question again, or set a smaller context_tokens in lar.toml.",
         )
     )
     await until(pilot, lambda: app.view.chat.exchanges[0].trouble)
@@ -250,7 +250,7 @@ def available() -> FakeSource:
 def damaged() -> FakeSource:
     fault = Fault(
         code="install_failed",
-        message="llama.cpp could not be built: no C++ compiler was found. Install g++ (or clang) and try again.",
+        message="llama.cpp could not be built: no C++ compiler was found. Install g++ or clang, try again.",
     )
     return FakeSource(server_state(model_state(stage="broken", fault=fault)))
 

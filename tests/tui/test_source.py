@@ -231,7 +231,7 @@ def sse(*seqs: int) -> str:
 
 
 async def test_the_feed_gives_the_state_then_facts_and_goes_on_where_it_was_after_a_loss() -> None:
-    asked = []
+    asked: list[int] = []
 
     async def state(request: web.Request) -> web.StreamResponse:
         return as_json(server_state(seq=1002 if asked else 1000))
@@ -250,7 +250,7 @@ async def test_the_feed_gives_the_state_then_facts_and_goes_on_where_it_was_afte
 
 
 async def test_a_server_with_another_history_is_followed_from_its_own_numbers() -> None:
-    asked = []
+    asked: list[int] = []
 
     async def state(request: web.Request) -> web.StreamResponse:
         return as_json(server_state(seq=3))

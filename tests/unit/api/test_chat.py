@@ -339,6 +339,23 @@ async def test_a_fault_in_mid_stream_is_an_error_event_without_done(tmp_path: Pa
         assert msgspec.json.decode(text.split("data: ")[-1])["error"]["code"] == "worker_died"
 
 
+async def test_the_connection_of_a_broken_stream_is_closed(tmp_path: Path) -> None:
+    body = msgspec.json.encode({"model": "m", "messages": QUESTION, "stream": True})
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    async with open_stage(tmp_path) as stage:
+        stage.pool.play([Began(prompt_tokens=1), Broke(fault=Fault(code="worker_died", message="x"))])
+        port = int(stage.address.rpartition(":")[2])
+        async with await anyio.connect_tcp("127.0.0.1", port) as client:
+            await client.send(head.encode() + body)
+            with anyio.fail_after(5):
+                received = b"".join([part async for part in client])  # ends when the server closes
+
+    assert b"worker_died" in received
+
+
 async def test_a_fault_in_a_whole_answer_is_an_http_error(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, stage.openai() as client:
         broken = Broke(fault=Fault(code="worker_died", message="The worker died."))
@@ -449,7 +466,7 @@ async def test_a_reader_that_stops_reading_is_given_up(
 ) -> None:
     monkeypatch.setattr("runtime.api.sse.WRITE_STALL_S", 0.05)
     async with open_stage(tmp_path) as stage:
-        endless = [Began(prompt_tokens=1), *[Delta(text="x" * 64_000)] * 2000]
+        endless: list[Step] = [Began(prompt_tokens=1), *[Delta(text="x" * 64_000)] * 2000]
         stage.pool.play([*endless, Ended(reason="stop", usage=Usage())])
         body = {"model": "m", "messages": QUESTION, "stream": True}
         async with stage.http.post(f"{stage.address}/v1/chat/completions", json=body) as response:

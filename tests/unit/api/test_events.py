@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import msgspec
 import pytest
@@ -167,6 +168,14 @@ async def test_silence_is_filled_with_comments(tmp_path: Path, monkeypatch: pyte
     assert block["id"] == "1"
 
 
+async def test_a_stream_that_breaks_does_not_look_complete(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, last_seq=5) as stage:
+        stage.journal.problem = OSError("disk gone")
+        async with reading(stage, "?after=0&follow=false") as reader:
+            with pytest.raises(aiohttp.ClientError):
+                await reader.rest()
+
+
 async def test_a_reader_that_leaves_is_forgotten(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
         async with reading(stage):
@@ -184,13 +193,14 @@ async def test_a_stop_ends_open_streams_after_what_they_hold(tmp_path: Path) -> 
         assert await reader.rest() == [1]
 
 
+@pytest.mark.parametrize("missing", [{3, 5, 6, 8}, {3, 4, 5, 6, 8}])
 async def test_a_journal_without_every_fact_does_not_hide_what_memory_has(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, missing: set[int]
 ) -> None:
     monkeypatch.setattr("runtime.api.events.PAGE", 2)
     bus, told = SmallMemory(6), list[int]()
     journal = FakeJournal(*[bus.publish(EVICTED) for _ in range(10)])
-    journal.stored = [each for each in journal.stored if each.seq not in (3, 6, 8)]
+    journal.stored = [each for each in journal.stored if each.seq not in missing]
 
     async def send(envelope: Envelope) -> None:
         told.append(envelope.seq)
@@ -199,7 +209,7 @@ async def test_a_journal_without_every_fact_does_not_hide_what_memory_has(
     with anyio.fail_after(5):
         await History(bus, journal, wish, 0).catch_up(send)
 
-    assert told == [1, 2, 4, 5, 6, 7, 8, 9, 10]
+    assert told == [*(each.seq for each in journal.stored if each.seq < 5), 5, 6, 7, 8, 9, 10]
 
 
 class SmallMemory(Bus):

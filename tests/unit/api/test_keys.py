@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,16 @@ def test_two_stores_do_not_lose_each_others_keys(store: KeyStore, tmp_path: Path
     store.create("c", "user")
 
     assert [each.name for each in other.list_keys()] == ["a", "b", "c"]
+
+
+def test_keys_made_at_the_same_time_are_all_kept(store: KeyStore, tmp_path: Path) -> None:
+    def create(number: int) -> None:
+        KeyStore(tmp_path / "home" / "keys.json").create(f"k{number}", "user")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(create, range(32)))
+
+    assert len(store.list_keys()) == 32
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 65, "a\nb"])

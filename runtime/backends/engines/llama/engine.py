@@ -67,15 +67,13 @@ class LlamaEngine:
 
         self._logs.install()
         llama_cpp.llama_backend_init()
-        model = Model(Path(path), tuning, report, self._logs)
         try:
-            self._loaded = _Stage(model, tuning)
-        except ComputeFailed as error:
-            model.close()
-            message = f"The model was read but cannot compute: {error}. {self._logs.last_words()}"
-            raise LoadRefused(Fault(code="engine_failed", message=message)) from error
+            self._loaded = self._open(Path(path), tuning, report)
+        except LoadRefused:
+            self._logs.remove()
+            raise
 
-        return model.facts(self._loaded.limit, tuning.sequences)
+        return self._loaded.model.facts(self._loaded.limit, tuning.sequences)
 
     def submit(self, request: Generate) -> None:
         """Take a generation; the next step looks at it."""
@@ -109,11 +107,21 @@ class LlamaEngine:
         if self._loaded is not None:
             self._loaded.model.close()
             self._loaded = None
+            self._logs.remove()
 
     @property
     def _stage(self) -> _Stage:
         assert self._loaded is not None, "load comes first"
         return self._loaded
+
+    def _open(self, path: Path, tuning: Tuning, report: Callable[[float], None]) -> _Stage:
+        model = Model(path, tuning, report, self._logs)
+        try:
+            return _Stage(model, tuning)
+        except ComputeFailed as error:
+            model.close()
+            message = f"The model was read but cannot compute: {error}. {self._logs.last_words()}"
+            raise LoadRefused(Fault(code="engine_failed", message=message)) from error
 
     def _end_cancelled(self) -> list[StepFrame]:
         frames: list[StepFrame] = []

@@ -29,6 +29,9 @@ def check_weights(path: Path) -> None:
     if path.is_dir():
         raise WeightsBroken("is a folder; name the .gguf file in it")
 
+    if not path.is_file():
+        raise WeightsBroken("is not a regular file")
+
     try:
         with path.open("rb") as file:
             if not file.read(1):

@@ -1,6 +1,6 @@
 """Keeps llama.cpp quiet and remembers its last warnings and errors, which say why a load failed.
 
-llama.cpp has one log callback per process, so there is one of these per worker.
+llama.cpp has one log callback per process: the filter that was installed last has it.
 """
 
 import sys
@@ -14,7 +14,7 @@ _KEPT_LINES = 12
 
 
 class LogFilter:
-    """Writes warnings and errors to stderr, drops the rest. Keep it as long as llama.cpp may log."""
+    """Writes warnings and errors to stderr, drops the rest. Must live from `install` to `remove`."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
@@ -24,6 +24,10 @@ class LogFilter:
     def install(self) -> None:
         """Take over llama.cpp's log."""
         llama_cpp.llama_log_set(self._callback, None)
+
+    def remove(self) -> None:
+        """Give the log back: llama.cpp must not call what may be gone."""
+        llama_cpp.llama_log_set(None, None)
 
     def last_words(self) -> str:
         """Return the last lines that matter, oldest first, as one."""

@@ -1,6 +1,6 @@
 """Chooses the next token of a seq from a row of logits, with numpy and without sorting a vocabulary.
 
-The order is: bias and penalties, temperature, top_k, min_p, top_p, then one draw of the seq's own generator.
+The order is: bias and penalties, temperature, min_p, top_k, top_p, then one draw of the seq's own generator.
 """
 
 import math
@@ -21,8 +21,13 @@ _COLDEST = 1e-6
 _REPEAT_WINDOW = 64
 """Tokens that the repeat penalty looks back on, prompt included."""
 
-_SMALL = 1024
-"""Candidates that are sorted; more are searched by bisection."""
+_SORTED = 1024
+"""The greatest candidates, which are sorted. Where these do not hold top_p, the border is bisected."""
+
+_HALVINGS = 48
+"""Bisections: as fine as the weights themselves."""
+
+_SLACK = 1e-3
 
 _LEAST_LOGPROB = -9999.0
 """Stands for minus infinity, which JSON cannot say."""
@@ -90,13 +95,11 @@ class Sampler:
         tokens = _candidates(row, recipe)
         values = row[tokens].astype(np.float64)
         weights = np.exp((values - values.max()) / recipe.temperature)
-        if recipe.min_p > 0:
-            kept = weights >= recipe.min_p
-            tokens, weights = tokens[kept], weights[kept]
-
+        kept = weights >= recipe.min_p
+        tokens, weights = tokens[kept], weights[kept]
         if recipe.top_p < 1:
-            kept = _nucleus(weights, recipe.top_p)
-            tokens, weights = tokens[kept], weights[kept]
+            places = _nucleus(weights, recipe.top_p)
+            tokens, weights = tokens[places], weights[places]
 
         totals = np.cumsum(weights)
         place = int(np.searchsorted(totals, self._random.random() * totals[-1], side="right"))
@@ -104,14 +107,21 @@ class Sampler:
 
 
 def _candidates(row: Array, recipe: Recipe) -> Array:
-    """Return the tokens that top_k leaves, or else those that min_p will leave."""
-    if 0 < recipe.top_k < len(row):
-        return top_places(row, recipe.top_k)
+    """Return the tokens that top_k leaves of about those that min_p will leave.
 
+    The threshold of min_p costs one pass over the row and leaves few, so it comes first; a little slack
+    covers the rounding, since the weights are compared exactly afterwards.
+    """
     if recipe.min_p > 0:
-        return np.flatnonzero(row >= row.max() + recipe.temperature * math.log(recipe.min_p) - 1e-3)
+        floor = float(row.max()) + recipe.temperature * math.log(recipe.min_p) - _SLACK
+        tokens = np.flatnonzero(row >= floor)
+    else:
+        tokens = np.arange(len(row))
 
-    return np.arange(len(row))
+    if 0 < recipe.top_k < len(tokens):
+        tokens = tokens[top_places(row[tokens], recipe.top_k)]
+
+    return tokens
 
 
 def top_places(row: Array, count: int) -> Array:
@@ -136,24 +146,23 @@ def top_places(row: Array, count: int) -> Array:
 
 
 def _nucleus(weights: Array, top_p: float) -> Array:
-    """Return a mask of the fewest, greatest weights that hold this share of the whole."""
+    """Return where the fewest, greatest weights stand that hold this share of the whole."""
     wanted = top_p * weights.sum()
-    if len(weights) <= _SMALL:
-        order = np.argsort(-weights, kind="stable")
-        count = int(np.searchsorted(np.cumsum(weights[order]), wanted)) + 1
-        mask = np.zeros(len(weights), dtype=bool)
-        mask[order[:count]] = True
-        return mask
+    places = top_places(weights, _SORTED) if len(weights) > _SORTED else np.arange(len(weights))
+    places = places[np.argsort(-weights[places], kind="stable")]
+    totals = np.cumsum(weights[places])
+    if totals[-1] >= wanted or len(places) == len(weights):
+        return places[: int(np.searchsorted(totals, wanted)) + 1]
 
     low, high = 0.0, float(weights.max())
-    for _ in range(48):
+    for _ in range(_HALVINGS):
         middle = (low + high) / 2
         if weights[weights >= middle].sum() >= wanted:
             low = middle
         else:
             high = middle
 
-    return weights >= low
+    return np.flatnonzero(weights >= low)
 
 
 def _with_logprobs(token: int, row: Array, alternatives: int) -> Picked:
