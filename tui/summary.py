@@ -40,7 +40,7 @@ from runtime.core.events import (
     WorkerSpawned,
 )
 from tui.state import Level, Row
-from tui.words import clean, progress_line, span, tally
+from tui.words import clean, context_size, progress_line, span, tally
 
 ServerFact = ServerStarted | ServerStopped | BusLagged
 RunFact = (
@@ -69,7 +69,7 @@ def row_of(envelope: Envelope) -> Row:
         at=envelope.at,
         kind=envelope.kind,
         subject=clean(told.subject),
-        text=clean(told.text).replace("\n", " "),
+        text=clean(told.text).replace("\n", " ").strip(),
         level=told.level,
         fold=told.fold,
         count=1,
@@ -202,7 +202,7 @@ def _model(fact: ModelFact) -> Told:
         case ModelLoading():
             return Told(fact.model, f"{fact.fraction * 100:.0f} % read", fold=f"load {fact.model}")
         case ModelLoaded():
-            context = tally(fact.context_tokens)
+            context = context_size(fact.context_tokens)
             return Told(fact.model, f"resident after {span(fact.duration_s)}, context {context}", "good")
         case ModelEvicted():
             return Told(fact.model, f"left memory: {fact.reason}")

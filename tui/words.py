@@ -19,9 +19,11 @@ def clean(text: str) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return a length of time in at most two units: `0.3s`, `12s`, `3m10`, `1h04`, `2d3h`."""
+    """Return a length of time in at most two units: `42ms`, `0.3s`, `12s`, `3m10`, `1h04`, `2d3h`."""
     if seconds < 0:
         return "0s"
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}s"
 
@@ -53,6 +55,11 @@ def tally(count: int) -> str:
     if count < 999_500:
         return f"{count / 1000:.0f}k"
     return f"{count / 1_000_000:.1f}M"
+
+
+def context_size(tokens: int) -> str:
+    """Return a context in the units in which contexts are told: `4k`, `128k`."""
+    return str(tokens) if tokens < 1024 else f"{tokens // 1024}k"
 
 
 def moment(at: float, zone: tzinfo) -> str:

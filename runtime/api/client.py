@@ -207,7 +207,7 @@ class LarClient:
 
     def _unreachable(self, problem: BaseException) -> ServerUnreachable:
         if isinstance(problem, aiohttp.ClientConnectorError | ConnectionRefusedError):
-            return ServerUnreachable(f"No server answers at {self._address}. Start one with 'lar up'.")
+            return ServerUnreachable(f"No server answers at {self._address}. Start one with 'lar serve'.")
 
         if isinstance(problem, TimeoutError):
             return ServerUnreachable(f"The server at {self._address} does not answer in time.")

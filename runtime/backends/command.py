@@ -1,25 +1,24 @@
 """Runs one outside command to its end: its output goes to a log and line by line to whoever follows it.
 
-Bounded in time and in silence. However the wait ends (cancellation too), the command and all that it
-started are killed as a group; should this very process die, `leash` does the same. Decides nothing about
-what a failure means.
+Bounded in time and in silence. However the wait ends (a cancellation, the death of this very process), the
+command and all that it started are ended by `leash`. Decides nothing about what a failure means.
 """
 
 import codecs
-import os
 import re
 import shlex
 import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import Literal, NamedTuple
 
 import anyio
 from anyio.abc import Process
+
+from runtime.backends.leash import GRACE_S
 
 _LEASH = Path(__file__).with_name("leash.py")
 
@@ -30,8 +29,8 @@ LOG_MAX_BYTES = 64 * 1024 * 1024
 _LINE_MAX = 16 * 1024
 _TICK_S = 1.0
 """How often a silent command is looked at."""
-_REAP_S = 10.0
-"""How long a killed group may take to be gone: only a process stuck in the kernel needs so much."""
+_REAP_S = GRACE_S + 8.0
+"""How long a command that was let go of may take to be gone: only one stuck in the kernel needs so much."""
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s:]*(:[^/@\s]*)?@")
 
@@ -72,7 +71,7 @@ async def run_command(
     on_line: Callable[[str], None],
     on_tick: Callable[[], None] = _nothing,
 ) -> Ended:
-    """Run a command and return how it ended. Appends to `log`; kills the command's group if it is left early.
+    """Run a command and return how it ended. Appends to `log`; ends the command if it is left early.
 
     `on_tick` is called about once a second while nothing is printed. Raises OSError where the log cannot be
     written (a full disk).
@@ -187,12 +186,16 @@ class _Follower:
 
 
 async def _end(process: Process) -> None:
-    """Kill what still runs, wait until it is gone (bounded), close the pipes."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+    """Let go of what still runs, wait until it is gone (bounded), close the pipes."""
+    assert process.stdin is not None
+    with anyio.CancelScope(shield=True):
+        await process.stdin.aclose()
+        with anyio.move_on_after(_REAP_S):
+            await process.wait()
 
-    with anyio.CancelScope(shield=True), anyio.move_on_after(_REAP_S):
+        if process.returncode is None:
+            process.kill()
+
         await process.aclose()
 
 

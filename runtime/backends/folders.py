@@ -13,6 +13,7 @@
 Blocking: call it from a thread.
 """
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -85,10 +86,18 @@ def sync_folder(folder: Path) -> None:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all in it; a folder that is not there is fine. Follows no links."""
-    if folder.is_symlink():
-        folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder)
+    for is_last in (False, False, True):
+        try:
+            if folder.is_symlink():
+                folder.unlink()
+            elif folder.exists():
+                shutil.rmtree(folder)
+        except OSError as problem:
+            # The last breath of a process that was just ended: its files come and go under our hands.
+            if is_last or problem.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        else:
+            return
 
 
 def free_bytes(folder: Path) -> int:

@@ -50,23 +50,6 @@ HEADER_BYTES = 4 << 20
 """More than the header of the weights takes; what follows is tensor data."""
 
 
-def named_by(variable: str) -> str:
-    if variable not in os.environ:
-        pytest.skip(f"{variable} names nothing")
-
-    return os.environ[variable]
-
-
-@pytest.fixture(scope="module")
-def llama_python() -> str:
-    return named_by("LAR_TEST_LLAMA_PYTHON")
-
-
-@pytest.fixture(scope="module")
-def smollm2_path() -> Path:
-    return Path(named_by("LAR_TEST_SMOLLM2"))
-
-
 @pytest.fixture(scope="module")
 def child(llama_python: str) -> Iterator[Child]:
     with open_child(llama_python, "llama") as child:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.kit.remote_engine import ROOT
-from tests.system.test_llama_engine import llama_python  # noqa: F401 - the fixture
 
 pytestmark = pytest.mark.engine
 
@@ -20,12 +19,10 @@ OFF = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 1}
 
 
 @pytest.fixture
-def draw(request: pytest.FixtureRequest) -> Draw:
-    python = request.getfixturevalue("llama_python")
-
+def draw(llama_python: str) -> Draw:
     def draw_tokens(logits: list[float], count: int, *, asked: dict[str, Any], **case: Any) -> list[int]:
         cases = json.dumps([{"logits": logits, "count": count, "sampling": {**OFF, **asked}, **case}])
-        command = [python, "-m", "tests.kit.sampler_probe"]
+        command = [llama_python, "-m", "tests.kit.sampler_probe"]
         done = subprocess.run(
             command, cwd=ROOT, input=cases, capture_output=True, text=True, timeout=60, check=True
         )

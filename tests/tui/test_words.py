@@ -10,6 +10,7 @@ from tui.words import clean, fraction, progress_line, size, span, tally
     ("seconds", "words"),
     [
         (-3, "0s"),
+        (0.042, "42ms"),
         (0.31, "0.3s"),
         (9.94, "9.9s"),
         (12.4, "12s"),

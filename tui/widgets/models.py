@@ -4,11 +4,13 @@ from rich.segment import Segment
 from rich.style import Style
 
 from runtime.core.states import ModelState
-from tui.state import ViewState
+from tui.state import ViewState, job_of
 from tui.theme import Colours
 from tui.widgets.rows import Lines, cells
-from tui.widgets.status import STAGES, job_text
-from tui.words import size, tally
+from tui.widgets.status import stage_word
+from tui.words import clean, context_size, progress_facts, size
+
+_STAGE_WIDTH = 19
 
 
 class ModelRows(Lines):
@@ -52,27 +54,28 @@ class ModelRows(Lines):
             "$success": colours.good,
             "$error": colours.bad,
         }
-        glyph, word, tone = STAGES[model.stage]
-        name_width = 34 if width >= 90 else 22
+        stage = stage_word(self._view, model)
+        name_width = 34 if width >= 90 else 20
         muted = Style(color=colours.muted)
         pieces = [
             cells(model.id, name_width, Style(color=colours.text, bold=model.id == self._view.chat.model)),
             Segment(" "),
-            cells(f"{glyph} {word}", 16, Style(color=tones[tone])),
-            cells(size(model.size_bytes) if model.size_bytes else "–", 9, muted),  # noqa: RUF001 - a dash is meant
+            cells(stage.text, _STAGE_WIDTH, Style(color=tones[stage.style])),
+            cells(f"{size(model.size_bytes):>7}" if model.size_bytes else "", 9, muted),
         ]
-        rest = self._about(model)
-        room = width - name_width - 26
-        return [*pieces, cells(rest, room, muted)] if room > 4 else pieces
+        room = width - name_width - 1 - _STAGE_WIDTH - 9
+        return [*pieces, cells(self._about(model), room, muted)] if room > 4 else pieces
 
     def _about(self, model: ModelState) -> str:
         assert self._view is not None
-        job = job_text(self._view, model)
-        if job:
-            return job
+        job = job_of(self._view, model)
+        if job is not None:
+            facts = [fact for fact in progress_facts(job) if not fact.endswith(" %")]  # stands with the stage
+            return " · ".join((*facts, clean(job.phase)))
+        if model.fault is not None:
+            return clean(model.fault.message)
 
         runs = sum(run.model == model.id for run in self._view.runs)
         facts = [f"{runs} running"] if runs else []
-        facts += [model.engine]
-        facts += [f"context {tally(model.context_tokens)}"] if model.context_tokens else []
-        return " · ".join(facts)
+        facts += [f"context {context_size(model.context_tokens)}"] if model.context_tokens else []
+        return " · ".join((*facts, model.engine))

@@ -82,7 +82,7 @@ class Lines(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Return the row at a line of the screen."""
         index = self.scroll_offset.y + y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if index >= self.count:
             return Strip.blank(width, self.rich_style)
 

@@ -6,7 +6,7 @@ from textual.widget import Widget
 from runtime.core.states import ModelState
 from tui.state import Exchange, Run, ViewState, chat_model, find_run, job_of, live_rate
 from tui.widgets.line import Word, content
-from tui.words import fraction, progress_line, span, tally
+from tui.words import fraction, span, tally
 
 STAGES: dict[str, tuple[str, str, str]] = {
     "available": ("○", "not installed", "$muted"),
@@ -89,6 +89,10 @@ def status_words(view: ViewState, title: str, now: float) -> list[Word]:
     words = [Word(f"◆ {title}", "bold $accent", 0), link_word(view, now)]
     if view.chat.model:
         words.append(Word(view.chat.model, "bold $foreground", 5))
+    if view.link.phase == "lost":
+        # What was true of the model need not be true now.
+        return words
+
     if model is not None:
         words.append(stage_word(view, model))
     return [*words, *activity_words(view, now)]
@@ -145,9 +149,3 @@ def banner_words(view: ViewState, now: float) -> list[Word]:
         Word(view.link.reason, "", 1),
         Word("nothing is lost, write on", "", 2),
     ]
-
-
-def job_text(view: ViewState, model: ModelState) -> str:
-    """Return a model's job in one line; empty when there is none."""
-    job = job_of(view, model)
-    return progress_line(job) if job else ""

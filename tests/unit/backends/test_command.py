@@ -165,27 +165,46 @@ def test_addresses_without_credentials_stay_as_they_are() -> None:
     assert redact("https://token@index.example") == "https://****@index.example"
 
 
-async def test_a_command_dies_with_the_process_that_asked_for_it() -> None:
-    command = [
-        sys.executable,
-        "-I",
-        "-S",
-        leash.__file__,
-        sys.executable,
-        "-u",
-        "-c",
-        SPAWNS_A_CHILD_AND_WAITS,
-    ]
+async def lead(code: str) -> tuple[int, int]:
+    """Let go of a leashed command once it printed its child's number; return that and its status."""
+    command = [sys.executable, "-I", "-S", leash.__file__, sys.executable, "-u", "-c", code]
     with anyio.fail_after(20):
         async with await anyio.open_process(
             command, stdin=PIPE, stdout=PIPE, start_new_session=True
         ) as leashed:
             assert leashed.stdin is not None
             assert leashed.stdout is not None
-            grandchild = int(await leashed.stdout.receive())
-            assert is_alive(grandchild)
+            child = int(await leashed.stdout.receive())
+            assert is_alive(child)
 
             await leashed.stdin.aclose()
 
-            assert await leashed.wait() == -signal.SIGKILL
-            await wait_until_gone(grandchild)
+            return child, await leashed.wait()
+
+
+async def test_a_command_dies_with_the_process_that_asked_for_it() -> None:
+    child, status = await lead(SPAWNS_A_CHILD_AND_WAITS)
+
+    assert status == 128 + signal.SIGTERM
+    await wait_until_gone(child)
+
+
+async def test_a_command_that_will_not_end_is_killed() -> None:
+    child, status = await lead(
+        "import signal; signal.signal(signal.SIGTERM, lambda *_: None)\n" + SPAWNS_A_CHILD_AND_WAITS
+    )
+
+    assert status == 128 + signal.SIGKILL
+    await wait_until_gone(child)
+
+
+async def test_a_build_tool_has_time_to_end_compilers_in_groups_of_their_own() -> None:
+    child, _ = await lead(
+        "import os, signal, subprocess, sys, time\n"
+        "own = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], process_group=0)\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.killpg(own.pid, signal.SIGTERM), sys.exit(1)))\n"
+        "print(own.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+
+    await wait_until_gone(child)

@@ -76,6 +76,30 @@ def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers() -> None:
     assert "takes 100" in fault.message
 
 
+def test_a_huge_prompt_is_refused_without_reading_it_whole() -> None:
+    class Counting(Letters):
+        seen = 0
+
+        def encode(self, text: str, *, is_trusted: bool) -> list[int]:
+            self.seen += len(text)
+            return super().encode(text, is_trusted=is_trusted)
+
+    encoder = Counting()
+    fault = refused(Intake(ChatTemplate(CHATML), encoder, Tuning(), 100), ask("x" * 500_000))
+    assert fault.code == "context_length_exceeded"
+    assert "at least" in fault.message
+    assert encoder.seen < 50_000
+
+
+def test_a_prompt_of_long_words_is_counted_exactly() -> None:
+    class Words(Letters):
+        def encode(self, text: str, *, is_trusted: bool) -> list[int]:
+            return [1] * len(text.split())
+
+    words = " ".join(["x" * 50] * 80)
+    assert len(prepared(Intake(ChatTemplate(CHATML), Words(), Tuning(), 100), ask(words)).tokens) < 90
+
+
 def test_a_prompt_that_leaves_room_for_one_token_is_taken() -> None:
     assert prepared(make("{{ 'x' * 99 }}"), ask()).most_tokens == 1
 

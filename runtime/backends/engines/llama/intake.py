@@ -3,12 +3,21 @@
 Pure, but for a template that asks for today's date.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from runtime.backends.engines.llama.masking import Piece
 from runtime.backends.engines.llama.recipe import Recipe, decide_recipe
 from runtime.backends.engines.llama.template import ChatTemplate, TemplateRefused
 from runtime.backends.protocol import Fault, Generate, Tuning
+
+
+_SUSPICIOUS_CHARS = 4
+"""Characters per token in plain English; a prompt with more than the context's tokens could hold is looked at."""
+
+_SLICE_CHARS, _SLICE_SLACK = 16_384, 16
+"""Such a prompt is counted in slices; cutting one costs at most so many tokens more than leaving it whole."""
 
 
 class Encoder(Protocol):
@@ -65,11 +74,34 @@ class Intake:
                 param="messages",
             )
 
+        least = self._least_tokens(rendered.pieces)
+        if least >= self._limit:
+            return self._too_long(f"at least {least}")
+
         tokens: list[int] = []
         for piece in rendered.pieces:
             tokens += self._encoder.encode(piece.text, is_trusted=piece.is_trusted)
 
         return self._bounded(self._led(tokens), request, recipe, rendered.opens_reasoning)
+
+    def _least_tokens(self, pieces: Sequence[Piece]) -> int:
+        """Count the tokens of a prompt that is surely too long only until that is clear.
+
+        Tokenising megabytes takes seconds, in which no other seq advances. 0 where the length is not suspicious.
+        """
+        if sum(len(piece.text) for piece in pieces) < self._limit * _SUSPICIOUS_CHARS:
+            return 0
+
+        count = 0
+        for piece in pieces:
+            for at in range(0, len(piece.text), _SLICE_CHARS):
+                part = piece.text[at : at + _SLICE_CHARS]
+                tokens = self._encoder.encode(part, is_trusted=piece.is_trusted)
+                count += max(0, len(tokens) - _SLICE_SLACK)
+                if count >= self._limit:
+                    return count
+
+        return count
 
     def _led(self, tokens: list[int]) -> list[int]:
         """Begin with the token that the model expects first, unless the template wrote it."""
@@ -88,12 +120,7 @@ class Intake:
 
         room = self._limit - len(tokens)
         if room < 1:
-            return Fault(
-                code="context_length_exceeded",
-                message=f"The prompt has {len(tokens)} tokens, but this model takes {self._limit} for prompt "
-                "and answer together. Shorten the messages, or raise the model's context_tokens in lar.toml.",
-                param="messages",
-            )
+            return self._too_long(str(len(tokens)))
 
         asked = request.sampling.max_tokens
         return Prepared(
@@ -101,6 +128,14 @@ class Intake:
             most_tokens=room if asked is None else max(1, min(asked, room)),
             recipe=recipe,
             opens_reasoning=opens_reasoning,
+        )
+
+    def _too_long(self, count: str) -> Fault:
+        return Fault(
+            code="context_length_exceeded",
+            message=f"The prompt has {count} tokens, but this model takes {self._limit} for prompt and "
+            "answer together. Shorten the messages, or raise the model's context_tokens in lar.toml.",
+            param="messages",
         )
 
 
