@@ -77,7 +77,7 @@ class Shelf:
         return None if python is None else str(python)
 
     def weights(self, entry: Entry) -> Weights | None:
-        """Return the entry's weights, if it has any and they are in place (the user's own: if the path is)."""
+        """Return the entry's weights; None where it has none, or they are not installed."""
         if entry.path is not None:
             return self._own_weights[entry.id]
 

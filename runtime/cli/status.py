@@ -57,8 +57,8 @@ def stop_server(_chosen: argparse.Namespace) -> int:
         process.wait(_limit_s(place))
     except psutil.TimeoutExpired as problem:
         raise CommandFailed(
-            f"The server (pid {instance.pid}) has not stopped within {_limit_s(place):.0f} s. 'lar logs' tells "
-            f"what it does; 'kill -9 {instance.pid}' ends it, losing nothing stored.",
+            f"The server (pid {instance.pid}) has not stopped within {_limit_s(place):.0f} s. 'lar logs' "
+            f"tells what it does; 'kill -9 {instance.pid}' ends it, losing nothing stored.",
             EXIT_NO_SERVER,
         ) from problem
 

@@ -45,7 +45,8 @@ def open_log(folder: Path, settings: LogSettings) -> Path:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    # Bytes that are no HTTP are answered with 400 below our code, which would log a traceback for each.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
     return path
 
