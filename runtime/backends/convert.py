@@ -4,6 +4,7 @@ from typing import Any, cast, get_args
 
 import msgspec
 
+from runtime.backends.protocol import Alternative as WireAlternative
 from runtime.backends.protocol import (
     Choice,
     Delta,
@@ -13,7 +14,6 @@ from runtime.backends.protocol import (
     Sampling,
     Started,
 )
-from runtime.backends.protocol import Alternative as WireAlternative
 from runtime.backends.protocol import Fault as WireFault
 from runtime.core.errors import Fault, FaultCode
 from runtime.core.messages import (

@@ -10,7 +10,7 @@ from runtime.cli.place import find_place
 
 def open_console(chosen: argparse.Namespace) -> int:
     """Open the console over a running server. Without a terminal there is nothing to open: serve instead."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not all(each.isatty() for each in (sys.stdin, sys.stdout, sys.stderr)):
         return _serve_instead()
 
     place = find_place()

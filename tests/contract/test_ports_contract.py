@@ -30,6 +30,7 @@ from tests.kit.fake_pool import FakePool, saying
 
 SCRIPTED = ModelId("scripted")
 ASKED = ChatRequest(model=SCRIPTED, messages=(Message(role="user", content="[[say: Hello there]]"),))
+LONG = ChatRequest(model=SCRIPTED, messages=(Message(role="user", content="[[long: 3000]]"),))
 
 
 # ---- journal
@@ -118,7 +119,7 @@ async def test_a_generation_begins_says_something_and_ends(pool: ModelPool) -> N
 
 
 async def test_a_cancelled_generation_ends_as_cancelled(pool: ModelPool) -> None:
-    async with pool.lease(SCRIPTED) as lease, lease.generate(ASKED, 0) as generation:
+    async with pool.lease(SCRIPTED) as lease, lease.generate(LONG, 0) as generation:
         generation.cancel()
         outputs = [output async for output in generation]
 

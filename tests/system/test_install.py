@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.engine,
     # Without pip's cache llama.cpp is built first.
     pytest.mark.timeout(3600),
-    pytest.mark.xdist_group("install"),
 ]
 
 

@@ -14,6 +14,7 @@ from runtime.core.ids import ModelId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ServerState
 from tests.kit.fake_source import SMALL, model_state, server_state
+from tui.late import LateSource
 from tui.ports import (
     ChatDone,
     ChatFailed,
@@ -287,6 +288,32 @@ async def test_a_loss_names_its_reason_and_when_it_is_tried_again() -> None:
         (1, 0.25),
         (2, 0.5),
     ]
+
+
+async def test_a_source_that_is_built_late_does_what_the_other_does() -> None:
+    async def state(request: web.Request) -> web.StreamResponse:
+        return as_json(server_state(seq=7))
+
+    async def chat(request: web.Request) -> web.StreamResponse:
+        return await stream(request, 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n', "data: [DONE]\n\n")
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        return await stream(request, sse(8))
+
+    async with serving(state=state, chat=chat, events=events) as source:
+        late = LateSource(source._base_url, "lar-key")
+        assert (await late.state()).seq == 7
+        async with aclosing(late.chat(HELLO, SMALL)) as pieces:
+            assert [type(piece) for piece in [each async for each in pieces]] == [
+                ChatStarted,
+                ChatText,
+                ChatDone,
+            ]
+        async with aclosing(late.events(7)) as feed:
+            first, fact = await anext(feed), await anext(feed)
+        assert isinstance(first, ServerState)
+        assert isinstance(fact, Envelope)
+        await late.aclose()
 
 
 def test_attempts_are_never_more_than_a_few_seconds_apart() -> None:

@@ -24,10 +24,7 @@ class LarScreen(Screen[None]):
         self.console = console
 
     def on_mount(self) -> None:
-        """Draw what is known. Whoever wants nothing to move gets a cursor that stands still."""
-        if self.app.animation_level == "none":
-            for field in self.query("TextArea, Input"):
-                field.cursor_blink = False  # type: ignore[attr-defined]  # both kinds of field have it
+        """Draw what is known."""
         self.show()
 
     def on_screen_resume(self) -> None:

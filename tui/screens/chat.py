@@ -38,7 +38,8 @@ class ChatScreen(LarScreen):
     AUTO_FOCUS = "Prompt"
     HELP_TEXT = (
         "Write and press enter. While an answer comes, more messages wait in a queue and go in turn. "
-        "esc stops the answer; what was said stays. A message that could not be answered comes back."
+        "esc stops the answer; what was said stays. A message that could not be answered comes back. "
+        "Plain letters are keys once tab has left the field."
     )
 
     def __init__(self, console: Console) -> None:

@@ -42,7 +42,9 @@ class EventsScreen(LarScreen):
         yield Status()
         yield Banner()
         yield Static(id="said")
-        yield Input(placeholder="kind.*  words  -not  level:bad", id="query", compact=True)
+        query = Input(placeholder="kind.*  words  -not  level:bad", id="query", compact=True)
+        query.cursor_blink = False
+        yield query
         yield EventRows(self.console.clock.zone())
         yield Static(id="none")
         yield Hints()
@@ -50,7 +52,7 @@ class EventsScreen(LarScreen):
     def needs(self) -> set[Need]:
         """Return what there is."""
         found = super().needs()
-        if self.is_mounted and self.query_one(EventRows).count:
+        if self.is_mounted and self.query_one(EventRows).count and not self._is_filtering:
             found.add("rows")
         return found
 
@@ -81,7 +83,7 @@ class EventsScreen(LarScreen):
                 Word(f"{picked} of {count} facts" if self._query else f"{count} facts", "$muted"),
                 flow,
                 Word(f"✖ {bad} bad" if bad else "", "$error", 2),
-                Word(f"filter {self._query}" if self._query else "", "$accent", 1),
+                Word(f"filter {self._query}" if self._query and not self._is_filtering else "", "$accent", 1),
             ],
             self.size.width - 2,
         )
@@ -99,9 +101,14 @@ class EventsScreen(LarScreen):
         """Keep the filter and go to the rows."""
         self._close_field()
 
+    @property
+    def _is_filtering(self) -> bool:
+        return self.has_class("-filtering")
+
     def _close_field(self) -> None:
         self.remove_class("-filtering")
         self.query_one(EventRows).focus()
+        self.show()
 
     # ---- actions
 
@@ -109,6 +116,7 @@ class EventsScreen(LarScreen):
         """Open the filter."""
         self.add_class("-filtering")
         self.query_one(Input).focus()
+        self.show()
 
     def do_pause(self) -> None:
         """Hold the rows still, or let them flow again."""
@@ -134,7 +142,7 @@ class EventsScreen(LarScreen):
 
     def do_up(self) -> None:
         """Close the filter, empty it, let the rows flow again; else go to the chat."""
-        if self.has_class("-filtering"):
+        if self._is_filtering:
             self._close_field()
         elif self._query:
             self.query_one(Input).value = ""

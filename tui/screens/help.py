@@ -45,7 +45,7 @@ def help_text(screen: LarScreen | None) -> Content:
     if here and screen is not None:
         lines += [
             Content.styled(f"On this screen ({screen.TITLE_WORD})", "bold $accent"),
-            *map(_line, here),
+            *(_line(each, "") for each in here),
             Content(""),
         ]
     for group, title in GROUPS.items():
@@ -58,7 +58,7 @@ def help_text(screen: LarScreen | None) -> Content:
 def _line(action: Action, where: str | None = None) -> Content:
     keys = "  ".join(key_name(key) for key in action.keys) or "by its name in ^p"
     if where is None:
-        where = "  in ".join(("", *action.screens[:1]))
+        where = f"  in {action.screens[0]}" if action.screens else ""
     return Content.assemble(
         (f"  {keys:<{_KEYS_WIDTH}}", "$secondary"), (action.title, "$foreground"), (where, "$muted")
     )

@@ -10,10 +10,11 @@ from textual.widgets import Static
 from runtime.core.states import ModelState
 from tui.actions import Need, bindings
 from tui.screens.base import LarScreen
-from tui.state import ViewState, chat_model
+from tui.state import Run, ViewState, chat_model
 from tui.summary import short_run
 from tui.view import ModelChosen
 from tui.widgets.hints import Hints
+from tui.widgets.line import Word, content
 from tui.widgets.models import ModelRows
 from tui.widgets.progress import ProgressPanel
 from tui.widgets.status import Banner, Status, run_phase
@@ -46,7 +47,7 @@ class HomeScreen(LarScreen):
         """Build the screen."""
         yield Status()
         yield Banner()
-        with VerticalScroll(id="body", can_focus=False):
+        with VerticalScroll(id="body"):
             yield Static(id="head")
             yield Static("models", classes="title")
             yield ModelRows()
@@ -78,7 +79,7 @@ class HomeScreen(LarScreen):
         self.query_one("#head", Static).update(_head(view, clock.now()))
         self.query_one(ModelRows).show(view)
         self.query_one(ProgressPanel).show(view)
-        self.query_one("#runs", Static).update(_runs(view, clock.now()))
+        self.query_one("#runs", Static).update(_runs(view, clock.now(), self.size.width - 3))
         notices = [
             _notice(moment(toast.at, clock.zone()), toast.level, toast.text)
             for toast in view.toasts[-_SHOWN:]
@@ -131,27 +132,28 @@ def _head(view: ViewState, now: float) -> Content:
     return Content("\n").join([about, Content("").join(checks)])
 
 
-def _runs(view: ViewState, now: float) -> Content:
+def _runs(view: ViewState, now: float, width: int) -> Content:
     if not view.runs:
         return Content.styled("  nothing", "$muted")
 
-    lines = []
-    for run in view.runs[:_SHOWN]:
-        rate = f"  {run.rate:.0f} tok/s" if run.rate is not None else ""
-        lines.append(
-            Content.assemble(
-                (
-                    "● " if run.phase == "answering" else "◐ ",
-                    "$success" if run.phase == "answering" else "$warning",
-                ),
-                (f"{short_run(run.id)}  {clean(run.model)}  ", "$foreground"),
-                (f"{run_phase(run)}{rate}", "$accent"),
-                (f"  {span(max(0.0, now - run.at))}  {clean(run.route)}", "$muted"),
-            )
-        )
+    lines = [content(_run_words(run, now), width) for run in view.runs[:_SHOWN]]
     more = len(view.runs) - _SHOWN
     lines += [Content.styled(f"  and {more} more", "$muted")] if more > 0 else []
     return Content("\n").join(lines)
+
+
+def _run_words(run: Run, now: float) -> list[Word]:
+    is_answering = run.phase == "answering"
+    return [
+        Word(
+            f"{'●' if is_answering else '◐'} {short_run(run.id)}", "$success" if is_answering else "$warning"
+        ),
+        Word(clean(run.model), "$foreground", 3),
+        Word(run_phase(run), "$accent", 1),
+        Word(f"{run.rate:.0f} tok/s" if run.rate is not None else "", "$foreground", 2),
+        Word(span(max(0.0, now - run.at)), "$muted", 4),
+        Word(clean(run.route), "$muted", 5),
+    ]
 
 
 def _notice(at: str, level: str, text: str) -> Content:

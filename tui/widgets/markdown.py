@@ -8,6 +8,7 @@ from functools import lru_cache
 from io import StringIO
 from typing import ClassVar
 
+from markdown_it import MarkdownIt
 from pygments.token import (  # type: ignore[import-untyped]  # pygments ships no types
     Comment,
     Keyword,
@@ -45,12 +46,29 @@ class _Heading(markdown.Heading):
 
 
 class _Markdown(markdown.Markdown):
+    """Markdown with one parser for all: building one takes longer than most pieces take to parse."""
+
     elements: ClassVar[dict[str, type[markdown.MarkdownElement]]] = {
         **markdown.Markdown.elements,
         "heading_open": _Heading,
         "fence": _Code,
         "code_block": _Code,
     }
+
+    def __init__(self, text: str) -> None:  # the base class would build its own parser
+        self.markup = text
+        self.parsed = _parser().parse(text)
+        self.code_theme = ""
+        self.justify = None
+        self.style = "none"
+        self.hyperlinks = False  # a link shows where it goes
+        self.inline_code_lexer = None
+        self.inline_code_theme = ""
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    return MarkdownIt().enable("strikethrough").enable("table")
 
 
 class _Console(Console):
@@ -63,7 +81,7 @@ def markdown_lines(text: str, width: int, colours: Colours) -> list[list[Segment
     """Return Markdown as lines of at most this width."""
     console = _console(colours)
     options = console.options.update(width=max(4, width), height=None)
-    rendered = _Markdown(text, hyperlinks=False)
+    rendered = _Markdown(text)
     return console.render_lines(rendered, options, pad=False)
 
 

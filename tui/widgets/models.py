@@ -11,6 +11,7 @@ from tui.widgets.status import stage_word
 from tui.words import clean, context_size, progress_facts, size
 
 _STAGE_WIDTH = 19
+_SIZE_WIDTH = 9
 
 
 class ModelRows(Lines):
@@ -55,16 +56,19 @@ class ModelRows(Lines):
             "$error": colours.bad,
         }
         stage = stage_word(self._view, model)
-        name_width = 34 if width >= 90 else 20
+        name_width = 34 if width >= 90 else 20 if width >= 60 else max(8, width - _STAGE_WIDTH - 1)
         muted = Style(color=colours.muted)
         pieces = [
             cells(model.id, name_width, Style(color=colours.text, bold=model.id == self._view.chat.model)),
             Segment(" "),
             cells(stage.text, _STAGE_WIDTH, Style(color=tones[stage.style])),
-            cells(f"{size(model.size_bytes):>7}" if model.size_bytes else "", 9, muted),
         ]
-        room = width - name_width - 1 - _STAGE_WIDTH - 9
-        return [*pieces, cells(self._about(model), room, muted)] if room > 4 else pieces
+        room = width - name_width - 1 - _STAGE_WIDTH - _SIZE_WIDTH
+        if room <= 0:
+            return pieces
+
+        weight = f"{size(model.size_bytes):>7}" if model.size_bytes else ""
+        return [*pieces, cells(weight, _SIZE_WIDTH, muted), cells(self._about(model), room, muted)]
 
     def _about(self, model: ModelState) -> str:
         assert self._view is not None

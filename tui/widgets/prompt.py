@@ -32,6 +32,8 @@ class Prompt(TextArea):
 
     def __init__(self) -> None:
         super().__init__(compact=True, highlight_cursor_line=False, placeholder="Write a message…")
+        # A blinking cursor wakes the machine twice a second for as long as the console is open.
+        self.cursor_blink = False
         self._past: list[str] = []
         self._place = 0
         self._draft = ""
@@ -42,14 +44,12 @@ class Prompt(TextArea):
             self._write(text)
 
     async def _on_key(self, event: events.Key) -> None:
-        if await self._took(event):
+        """Take our keys; the base class gets the others, since Textual asks every class in turn."""
+        if self._took(event):
             event.stop()
             event.prevent_default()
-            return
 
-        await super()._on_key(event)
-
-    async def _took(self, event: events.Key) -> bool:
+    def _took(self, event: events.Key) -> bool:
         match event.key:
             case "enter":
                 self._submit()
@@ -66,9 +66,8 @@ class Prompt(TextArea):
         return True
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """Take pasted text without what could steer a terminal; it never sends."""
-        event.text = clean(event.text.replace("\r", "\n") if "\n" not in event.text else event.text)
-        await super()._on_paste(event)
+        """Rid pasted text of what could steer a terminal; the base class inserts it, and it never sends."""
+        event.text = clean(event.text if "\n" in event.text else event.text.replace("\r", "\n"))
 
     def _submit(self) -> None:
         text = self.text

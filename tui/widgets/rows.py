@@ -9,7 +9,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -34,6 +34,7 @@ class Lines(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.cursor = 0
+        self._base = Style()
 
     @property
     def count(self) -> int:
@@ -79,18 +80,23 @@ class Lines(ScrollView, can_focus=True):
             self.move_to(index)
             self.moved()
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a part of the screen; the style under them is looked up once."""
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Return the row at a line of the screen."""
         index = self.scroll_offset.y + y
         width = self.scrollable_content_region.width
         if index >= self.count:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
 
         colours = colours_of(self.app.theme_variables)
         is_current = index == self.cursor and self.has_focus
         mark = Segment("▸ " if index == self.cursor else "  ", Style(color=colours.accent, bold=True))
         strip = Strip([mark, *self.draw(index, max(1, width - 2), colours)])
-        style = self.rich_style
+        style = self._base
         if is_current:
             style += Style(bgcolor=self.app.theme_variables["panel"])
         return strip.crop_extend(0, width, style).apply_style(style)
@@ -136,6 +142,10 @@ class EventRows(Lines):
             self.cursor = self._index_of(current.seq)
         if top is not None:
             self.scroll_to(y=self._index_of(top), animate=False)
+
+    def on_resize(self) -> None:
+        """Keep in sight what was: the first size comes after the first rows."""
+        self.show(self._rows)
 
     def follow(self) -> None:
         """Go to the newest row and stay with it."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rich.cells import cell_len
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -52,6 +52,7 @@ class Transcript(ScrollView, can_focus=True):
         self._is_following = True
         self._read = 0
         self._unread = 0
+        self._base = Style()
 
     # ---- what is shown
 
@@ -86,13 +87,27 @@ class Transcript(ScrollView, can_focus=True):
         if len(blocks) == len(self._blocks) and all(map(is_, blocks, self._blocks)):
             return
 
+        before, first = self.line_count, self._first_difference(blocks)
         self._blocks = blocks
         self._ends = list(accumulate(len(block.lines) for block in blocks))
         self.virtual_size = Size(width, self.line_count)
         if self._is_following:
             self.scroll_end(animate=False, immediate=True)
         self._count_unread()
-        self.refresh()
+        if self.line_count == before:
+            self.refresh_lines(first, before - first)
+        else:
+            self.refresh()
+
+    def _first_difference(self, blocks: list[_Block]) -> int:
+        """Return the number of the first line that these blocks draw anew."""
+        line = 0
+        for old, new in zip(self._blocks, blocks, strict=False):
+            for was, drawn in zip(old.drawn, new.drawn, strict=False):
+                if was is not drawn:
+                    return line
+                line += len(drawn)
+        return line
 
     def _block(self, index: int, exchange: Exchange, key: tuple[int, Colours, bool]) -> _Block:
         old = self._blocks[index] if index < len(self._blocks) else None
@@ -146,6 +161,11 @@ class Transcript(ScrollView, can_focus=True):
         begin = self._ends[place - 1] if place else 0
         return self._blocks[place].lines[index - begin]
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a part of the screen; the style under them is looked up once."""
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """Return the line at a row of the screen."""
         scroll_x, scroll_y = self.scroll_offset
@@ -153,12 +173,12 @@ class Transcript(ScrollView, can_focus=True):
         width = self.size.width
         line = self.line_at(index)
         if line is None:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
 
         selection = self.text_selection
         if selection is not None:
             line = self._selected(line, selection, index)
-        line = line.crop_extend(scroll_x, scroll_x + width, self.rich_style).apply_style(self.rich_style)
+        line = line.crop_extend(scroll_x, scroll_x + width, self._base).apply_style(self._base)
         return line.apply_offsets(scroll_x, index)
 
     def _selected(self, line: Strip, selection: Selection, index: int) -> Strip:

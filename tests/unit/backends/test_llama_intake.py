@@ -16,6 +16,7 @@ class Letters:
     """A vocabulary of characters; control tokens are parsed only in trusted text, as llama.cpp does."""
 
     size = 2000
+    longest = 12
 
     def __init__(self, leading: int | None = None) -> None:
         self.leading = leading
@@ -78,6 +79,7 @@ def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers() -> None:
 
 def test_a_huge_prompt_is_refused_without_reading_it_whole() -> None:
     class Counting(Letters):
+        longest = 100_000
         seen = 0
 
         def encode(self, text: str, *, is_trusted: bool) -> list[int]:
@@ -91,8 +93,17 @@ def test_a_huge_prompt_is_refused_without_reading_it_whole() -> None:
     assert encoder.seen < 50_000
 
 
+def test_a_message_beyond_anything_that_fits_is_not_even_rendered() -> None:
+    template = ChatTemplate("{{ raise_exception('rendered') }}")
+    fault = refused(Intake(template, Letters(), Tuning(), 100), ask("x" * 1300))
+    assert fault.code == "context_length_exceeded"
+    assert "at least 108 tokens" in fault.message
+
+
 def test_a_prompt_of_long_words_is_counted_exactly() -> None:
     class Words(Letters):
+        longest = 51
+
         def encode(self, text: str, *, is_trusted: bool) -> list[int]:
             return [1] * len(text.split())
 

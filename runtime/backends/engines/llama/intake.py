@@ -12,9 +12,8 @@ from runtime.backends.engines.llama.recipe import Recipe, decide_recipe
 from runtime.backends.engines.llama.template import ChatTemplate, TemplateRefused
 from runtime.backends.protocol import Fault, Generate, Tuning
 
-
 _SUSPICIOUS_CHARS = 4
-"""Characters per token in plain English; a prompt with more than the context's tokens could hold is looked at."""
+"""Characters per token in plain English. A prompt that would not fit by this measure is counted with care."""
 
 _SLICE_CHARS, _SLICE_SLACK = 16_384, 16
 """Such a prompt is counted in slices; cutting one costs at most so many tokens more than leaving it whole."""
@@ -26,6 +25,10 @@ class Encoder(Protocol):
     @property
     def size(self) -> int:
         """How many tokens there are."""
+
+    @property
+    def longest(self) -> int:
+        """No token stands for more bytes of text than this."""
 
     @property
     def leading(self) -> int | None:
@@ -65,6 +68,11 @@ class Intake:
         if isinstance(recipe, Fault):
             return recipe
 
+        contents = (message.get("content") for message in request.messages)
+        chars = sum(len(content) for content in contents if isinstance(content, str))
+        if chars > self._limit * self._encoder.longest:
+            return self._too_long(f"at least {chars // self._encoder.longest}")
+
         try:
             rendered = self._template.render(request.messages, request.reasoning_effort)
         except TemplateRefused as refused:
@@ -85,9 +93,9 @@ class Intake:
         return self._bounded(self._led(tokens), request, recipe, rendered.opens_reasoning)
 
     def _least_tokens(self, pieces: Sequence[Piece]) -> int:
-        """Count the tokens of a prompt that is surely too long only until that is clear.
+        """Count the tokens of a prompt that may be too long, only until that is clear.
 
-        Tokenising megabytes takes seconds, in which no other seq advances. 0 where the length is not suspicious.
+        Tokenising megabytes takes seconds, in which no other seq advances. 0 where all is well.
         """
         if sum(len(piece.text) for piece in pieces) < self._limit * _SUSPICIOUS_CHARS:
             return 0

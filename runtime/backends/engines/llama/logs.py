@@ -27,7 +27,7 @@ class LogFilter:
 
     def remove(self) -> None:
         """Give the log back: llama.cpp must not call what may be gone."""
-        llama_cpp.llama_log_set(None, None)
+        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), None)  # a null pointer
 
     def last_words(self) -> str:
         """Return the last lines that matter, oldest first, as one."""

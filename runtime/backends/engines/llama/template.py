@@ -96,8 +96,8 @@ class ChatTemplate:
         if reasoning_effort is not None:
             wanted = {"reasoning_effort": reasoning_effort, "enable_thinking": reasoning_effort != "none"}
 
-        hidden = [self._mask.hide(self._normal(message)) for message in messages]
         try:
+            hidden = [self._mask.hide(self._normal(message)) for message in messages]
             text = self._template.render(
                 messages=hidden, add_generation_prompt=True, **self._specials, **wanted
             )

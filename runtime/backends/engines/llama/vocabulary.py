@@ -21,6 +21,8 @@ class Vocabulary:
         self.size = int(llama_cpp.llama_vocab_n_tokens(pointer))
         self.ends = [token for token in range(self.size) if llama_cpp.llama_vocab_is_eog(pointer, token)]
         """The tokens that end an answer."""
+        self.longest = max(len(self._text(token)) for token in range(self.size))
+        """No token stands for more bytes of text than this."""
         self.controls = self._read_controls()
         """The tokens that text must not be able to name."""
 
@@ -75,6 +77,10 @@ class Vocabulary:
             if len(tokens) == 1:
                 self._shown[tokens[0]] = self.name(tokens[0])
 
+    def _text(self, token: int) -> bytes:
+        """Return the token as the vocabulary spells it; no shorter than what it stands for."""
+        return bytes(llama_cpp.llama_vocab_get_text(self._pointer, token))
+
     def _special(self, token: int) -> str:
         return self.name(token).decode("utf-8", "replace") if token >= 0 else ""
 
@@ -95,7 +101,7 @@ class Vocabulary:
         for token in range(self.size):
             traits = int(llama_cpp.llama_vocab_get_attr(self._pointer, token))
             if traits & hidden:
-                text = llama_cpp.llama_vocab_get_text(self._pointer, token).decode("utf-8", "replace")
+                text = self._text(token).decode("utf-8", "replace")
                 controls.append(
                     Control(
                         text,
