@@ -41,7 +41,7 @@ async def test_a_model_is_installed_and_freed_from_home() -> None:
         await pilot.press("down", "i")
         await until(pilot, lambda: source.installs == [OTHER])
         source.happen(ModelInstalling(model=OTHER, progress=Progress(phase="fetching", done=1, total=4)))
-        await until(pilot, lambda: "fetching 25 %" in text_of(app))
+        await until(pilot, lambda: "installing 25 %" in text_of(app))
 
 
 async def test_enter_chats_with_the_model_under_the_cursor() -> None:
