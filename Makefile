@@ -37,8 +37,8 @@ $(STAMP): pyproject.toml uv.lock
 	  tools=$(BIN)/uv; \
 	fi; \
 	echo "Setting up Lar's own environment in $(VENV) …"; \
-	"$$tools" sync --quiet --frozen --inexact --python $(PYTHON) 2>$(VENV).log \
+	"$$tools" sync --quiet --frozen --inexact --compile-bytecode --python $(PYTHON) 2>$(VENV).log \
 	  || { echo "The locked versions cannot be had (see $(VENV).log): taking the newest that pyproject.toml allows."; \
 	       [ -x $(BIN)/python ] || "$$tools" venv --quiet --python $(PYTHON) $(VENV); \
-	       "$$tools" pip install --quiet --python $(BIN)/python --editable . --group dev; } \
-	  && rm -f $(VENV).log && touch $(STAMP)
+	       "$$tools" pip install --quiet --compile-bytecode --python $(BIN)/python --editable . --group dev; } \
+	  && $(BIN)/python -m compileall -q runtime tui && rm -f $(VENV).log && touch $(STAMP)

@@ -290,6 +290,8 @@ def _words(problem: Any) -> str:
     """Return what went wrong in words for people."""
     if isinstance(problem, aiohttp.ClientConnectorError):
         return f"nothing answers at {problem.host}:{problem.port}"
+    if isinstance(problem, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | ConnectionResetError):
+        return "the connection broke off"
     if isinstance(problem, TimeoutError):
         return "the server is silent"
     return str(problem) or type(problem).__name__

@@ -38,7 +38,7 @@ async def test_control_j_and_shift_enter_break_the_line() -> None:
 async def test_pasted_lines_are_not_sent_and_cannot_steer_the_terminal() -> None:
     app = Field()
     async with app.run_test() as pilot:
-        app.query_one(Prompt).post_message(events.Paste("one\r\ntwo\x1b[2J"))
+        app.post_message(events.Paste("one\r\ntwo\x1b[2J"))
         await pilot.pause()
         assert app.query_one(Prompt).text == "one\ntwo\ufffd[2J"
         assert app.sent == []
