@@ -75,7 +75,8 @@ class LarApp(App[int], inherit_bindings=False):
         self._armed_at = float("-inf")
         for each in THEMES:
             self.register_theme(each)
-        self.theme = theme
+        self._unknown_theme = "" if theme in self.available_themes else theme
+        self.theme = DARK if self._unknown_theme else theme
         for name, build in _screens().items():
             self.add_mode(name, partial(build, self))
 
@@ -94,6 +95,10 @@ class LarApp(App[int], inherit_bindings=False):
     def _begin(self) -> None:
         self.run_worker(self._feed.run(), name="feed", group="feed")
         self.set_interval(_TICK_S, self._tick)
+        if self._unknown_theme:
+            known = ", ".join(each.name for each in THEMES)
+            text = f"▲ There is no theme '{self._unknown_theme}'. Ours are: {known}."
+            self.notify(text, severity="warning", markup=False)
 
     # ---- the view
 

@@ -45,6 +45,7 @@ CHAT_SILENCE_S = 900.0
 """A question may wait in the queue and for a model to load; longer than this nobody waits."""
 _DELAYS_S = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
 _LOST = (aiohttp.ClientError, TimeoutError, OSError, EventTooLong)
+_BROKEN_OFF = (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, ConnectionResetError)
 _RUN_HEADER = "x-lar-run-id"
 
 T = TypeVar("T")
@@ -290,7 +291,7 @@ def _words(problem: Any) -> str:
     """Return what went wrong in words for people."""
     if isinstance(problem, aiohttp.ClientConnectorError):
         return f"nothing answers at {problem.host}:{problem.port}"
-    if isinstance(problem, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError | ConnectionResetError):
+    if isinstance(problem, _BROKEN_OFF):
         return "the connection broke off"
     if isinstance(problem, TimeoutError):
         return "the server is silent"

@@ -18,6 +18,9 @@ RunPhase = Literal["requested", "queued", "placing", "reading", "answering"]
 Level = Literal["info", "good", "warn", "bad"]
 Status = Literal["queued", "sent", "streaming", "done", "stopped", "failed"]
 
+SHORTEST_S = 0.05
+"""An answer that took less tells nothing about speed: its pieces came in one go."""
+
 OPEN: frozenset[Status] = frozenset(("sent", "streaming"))
 """An exchange of this status is being answered; at most one is."""
 
@@ -144,7 +147,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rate(self) -> float | None:
         """Tokens a second: by the server's count when it is known, else one per piece."""
-        if self.first_at is None or self.last_at is None or self.last_at <= self.first_at:
+        if self.first_at is None or self.last_at is None or self.last_at - self.first_at < SHORTEST_S:
             return None
         tokens = self.pieces if self.usage is None else self.usage.completion_tokens
         return (tokens - 1) / (self.last_at - self.first_at) if tokens > 1 else None

@@ -31,6 +31,10 @@ TERMINATE_GRACE_S = 2.0
 REAP_LIMIT_S = 5.0
 """After SIGKILL the kernel needs only to free memory."""
 
+_SPIN_COUNT = "1000"
+"""How long OpenMP threads spin at a barrier before they sleep. Endless spinning, the default, starves itself
+when other processes want the cores; at 100 a single stream loses most of its speed to waking up."""
+
 WORKER_MAIN = Path(__file__).with_name("worker_main.py")
 
 
@@ -194,14 +198,13 @@ def worker_command(python: str, engine: str) -> list[str]:
 def worker_environment(threads: int, base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a worker: the server's own, with a thread budget and tamed libraries.
 
-    GOMP_SPINCOUNT keeps OpenMP barriers from spinning when other processes share the cores;
     GGML_NO_BACKTRACE keeps an abort from starting a debugger.
     """
     kept = {name: value for name, value in base.items() if not name.startswith(("LAR_", "PYTHON"))}
     threads_text = str(max(1, threads))
     return kept | {
         "GGML_NO_BACKTRACE": "1",
-        "GOMP_SPINCOUNT": "100",
+        "GOMP_SPINCOUNT": _SPIN_COUNT,
         "OMP_NUM_THREADS": threads_text,
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": threads_text,

@@ -288,3 +288,19 @@ async def test_the_chat_can_be_used_at_every_size(size: tuple[int, int]) -> None
         source.say(ChatText(text="fine"))
         await until(pilot, lambda: "fine" in text_of(app))
         assert all(len(line) <= size[0] for line in text_of(app).splitlines())
+
+
+async def test_the_newest_line_is_in_sight_after_a_while_on_another_screen() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a", "enter")
+        await until(pilot, lambda: source.asked)
+        app.go_to("home")
+        await until(pilot, lambda: app.current_mode == "home")
+        source.say(ChatText(text="\n\n".join(f"line {number}" for number in range(60))))
+        await until(pilot, lambda: "line 59" in app.view.chat.exchanges[0].answer)
+        app.go_to("chat")
+        await until(pilot, lambda: "line 59" in text_of(app))
+        source.say(ChatText(text="\n\nthe end"))
+        await until(pilot, lambda: "the end" in text_of(app))

@@ -82,3 +82,21 @@ async def test_enter_shows_the_whole_fact_and_escape_goes_up_a_level_at_a_time()
         assert isinstance(app.screen, EventsScreen)
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "chat")
+
+
+async def test_the_newest_fact_is_in_sight_after_a_while_on_another_screen() -> None:
+    source = FakeSource()
+    app = make_app(source)
+    async with app.run_test(size=(100, 24)) as pilot:
+        app.go_to("events")
+        for _ in range(5):
+            source.happen(ModelEvicted(model=SMALL, reason="idle"))
+        await until(pilot, lambda: "left memory" in text_of(app))
+        app.go_to("chat")
+        await until(pilot, lambda: app.current_mode == "chat")
+        for number in range(60):
+            source.happen(RunFailed(code="engine_failed", message=f"number {number}"), run_id="run_1")
+        await until(pilot, lambda: len(app.view.rows) == 65)
+        app.go_to("events")
+        await until(pilot, lambda: "number 59" in text_of(app))
+        assert "following" in text_of(app)

@@ -110,3 +110,11 @@ async def test_the_palette_finds_an_action_and_does_it() -> None:
         await until(pilot, lambda: "theme: lar-light" in text_of(app) and "New chat" not in text_of(app))
         await pilot.press("enter")
         await until(pilot, lambda: app.theme == "lar-light")
+
+
+async def test_a_theme_that_is_not_there_is_told_and_the_dark_one_is_taken() -> None:
+    app = make_app(two_models(), theme="no-such")
+    app._disable_notifications = False
+    async with app.run_test(size=(100, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "There is no theme 'no-such'" in text_of(app))
+        assert app.theme == "lar-dark"

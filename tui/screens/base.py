@@ -1,5 +1,6 @@
 """What every screen has: a status row above, the footer below, and one way to be drawn."""
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from textual.screen import Screen
@@ -59,6 +60,6 @@ class LarScreen(Screen[None]):
         self.query_one(Hints).show(self.context())
         self.show_body()
 
+    @abstractmethod
     def show_body(self) -> None:
         """Draw what lies between status and footer."""
-        raise NotImplementedError

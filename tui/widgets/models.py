@@ -39,6 +39,9 @@ class ModelRows(Lines):
     def show(self, view: ViewState) -> None:
         """Show the models of the view."""
         is_other = len(view.models) != self.count
+        if self._view is None or not self.count:
+            places = [place for place, model in enumerate(view.models) if model.id == view.chat.model]
+            self.cursor = places[0] if places else 0
         self._view = view
         self.styles.height = max(1, len(view.models))
         self.resize_lines()

@@ -1,5 +1,6 @@
 """Lists drawn line by line: a cursor and the rows in sight. Long ones cost no more than short ones."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import ClassVar
@@ -37,13 +38,13 @@ class Lines(ScrollView, can_focus=True):
         self._base = Style()
 
     @property
+    @abstractmethod
     def count(self) -> int:
         """How many rows there are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, index: int, width: int, colours: Colours) -> list[Segment]:
         """Return a row as segments; what is too long is cut."""
-        raise NotImplementedError
 
     def moved(self) -> None:
         """Take note that the person moved the cursor."""
@@ -151,8 +152,14 @@ class EventRows(Lines):
         """Go to the newest row and stay with it."""
         self.is_following = True
         self.cursor = max(0, self.count - 1)
-        self.scroll_end(animate=False, immediate=True)
+        self._scroll_to_end()
+        # A screen that comes back is laid out after this: only then is the end where it belongs.
+        self.call_after_refresh(self._scroll_to_end)
         self.refresh()
+
+    def _scroll_to_end(self) -> None:
+        if self.is_following:
+            self.scroll_end(animate=False, immediate=True)
 
     def moved(self) -> None:
         """Follow if and only if the cursor is on the newest row."""

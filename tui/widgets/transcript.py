@@ -70,8 +70,12 @@ class Transcript(ScrollView, can_focus=True):
     def go_to_end(self) -> None:
         """Show the newest line and follow from now on."""
         self._is_following = True
-        self.scroll_end(animate=False, immediate=True)
+        self._scroll_to_end()
         self._count_unread()
+
+    def _scroll_to_end(self) -> None:
+        if self._is_following:
+            self.scroll_end(animate=False, immediate=True)
 
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width
@@ -91,8 +95,10 @@ class Transcript(ScrollView, can_focus=True):
         self._blocks = blocks
         self._ends = list(accumulate(len(block.lines) for block in blocks))
         self.virtual_size = Size(width, self.line_count)
-        if self._is_following:
-            self.scroll_end(animate=False, immediate=True)
+        self._scroll_to_end()
+        if self.line_count != before:
+            # A screen that comes back is laid out after this: only then is the end where it belongs.
+            self.call_after_refresh(self._scroll_to_end)
         self._count_unread()
         if self.line_count == before:
             self.refresh_lines(first, before - first)
@@ -143,8 +149,7 @@ class Transcript(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Lay out for the new width; what was at the end stays there."""
         self._lay_out()
-        if self._is_following:
-            self.scroll_end(animate=False, immediate=True)
+        self._scroll_to_end()
 
     def notify_style_update(self) -> None:
         """Lay out in the new theme's colours."""
