@@ -7,6 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from runtime.backends.install import Installer
 from runtime.core.clock import SystemClock
@@ -17,12 +19,32 @@ ENGINE_LIMIT_S = 3600.0
 """Building llama.cpp is part of the first engine test; on two busy cores it takes a quarter of an hour."""
 
 
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Gives whole files to the processes of a test run, and all of tests/engine to one of them.
+
+    Engine tests take every core, and the first of them installs the engine.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "tests/engine" if path.startswith("tests/engine/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Keep what DuckDB's binding says of its own leftovers at the end of a process out of the results."""
+    if hasattr(config, "workerinput"):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run engine tests one after another: each takes every core, and the first one installs the engine."""
     for item in items:
         if item.get_closest_marker("engine"):
             item.add_marker(pytest.mark.timeout(ENGINE_LIMIT_S))
-            item.add_marker(pytest.mark.xdist_group("engine"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ secrets that people choose, and nobody guesses 256 bits. A file that cannot be r
 "no keys", since no keys means that the machine's owner needs none.
 """
 
-import fcntl
 import hashlib
 import hmac
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from filelock import FileLock
 
 from runtime.core.clock import Clock, SystemClock
 from runtime.core.gate import Principal, Role
@@ -26,6 +26,8 @@ KEYS_FILE = "keys.json"
 SECRET_PREFIX = "lar-"  # noqa: S105 - how a secret begins, not one
 _SECRET_BYTES = 32
 _NAME_LIMIT = 64
+_LOCK_LIMIT_S = 10.0
+"""Whoever holds the lock writes a small file."""
 _FILE_LIMIT_BYTES = 4 * 1024 * 1024
 """A file beyond this is not ours: about ten thousand keys."""
 
@@ -185,12 +187,8 @@ class KeyStore:
     def _locked(self) -> Iterator[None]:
         """Keep other processes from changing the file between our read and our write."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self._path.with_name(f"{self._path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self._path.with_name(f"{self._path.name}.lock"), timeout=_LOCK_LIMIT_S, mode=0o600):
             yield
-        finally:
-            os.close(lock)
 
 
 def _digest(secret: str) -> str:

@@ -23,11 +23,7 @@ from runtime.core.errors import InstallFailed
 from runtime.core.events import BackendInstalling, Event, Progress
 from runtime.core.settings import DEFAULT_MODEL, BackendSettings
 
-pytestmark = [
-    pytest.mark.engine,
-    # Without pip's cache llama.cpp is built first.
-    pytest.mark.timeout(3600),
-]
+pytestmark = pytest.mark.engine
 
 
 def source() -> PackageSource:
