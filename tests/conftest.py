@@ -1,5 +1,6 @@
 """Fixtures for every test: no blocking call in the event loop, no wall clock; the real model if needed."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,10 +36,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     return Scheduling(config, log)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Keep what DuckDB's binding says of its own leftovers at the end of a process out of the results."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what DuckDB's binding says of its leftovers, when a process ends, out of the results."""
     if hasattr(config, "workerinput"):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runtime.cli.output import EXIT_NO_SERVER, CommandFailed, notice
 from runtime.cli.place import Place
+from runtime.core.version import __version__
 from runtime.instance import Instance, find_instance
 
 _START_LIMIT_S = 30.0
@@ -22,6 +23,10 @@ def ensure_server(place: Place) -> Instance:
     """Return the running server, started now if need be. Raises CommandFailed when it does not start."""
     found = find_instance(place.home)
     if found is not None:
+        if found.version != __version__:
+            notice(
+                f"! The running server is Lar {found.version}, this is {__version__}. 'lar stop' renews it."
+            )
         return found
 
     place.logs.mkdir(parents=True, exist_ok=True)

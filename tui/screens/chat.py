@@ -45,6 +45,7 @@ class ChatScreen(LarScreen):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._given_back = 0
+        self._told_address = ""
 
     def compose(self) -> ComposeResult:
         """Build the screen."""
@@ -52,7 +53,7 @@ class ChatScreen(LarScreen):
         yield Banner()
         with Container(id="body"):
             yield Transcript()
-            yield Static(_empty(), id="empty")
+            yield Static(_empty(""), id="empty")
             yield Pill()
         yield ProgressPanel()
         yield Prompt()
@@ -71,10 +72,19 @@ class ChatScreen(LarScreen):
     def show_body(self) -> None:
         """Draw the conversation."""
         chat = self.console.view.chat
-        self.query_one("#empty").display = not chat.exchanges
+        self._show_empty(is_empty=not chat.exchanges)
         self.query_one(Transcript).show(chat.exchanges, has_thoughts=self.has_class("-thoughts"))
         self.query_one(ProgressPanel).show(self.console.view)
         self._give_back(chat.exchanges)
+
+    def _show_empty(self, is_empty: bool) -> None:
+        """Say what one can do while nothing was said: here, and from a program."""
+        empty = self.query_one("#empty", Static)
+        empty.display = is_empty
+        server = self.console.view.server
+        if server is not None and server.address != self._told_address:
+            self._told_address = server.address
+            empty.update(_empty(server.address))
 
     def _give_back(self, exchanges: tuple[Exchange, ...]) -> None:
         """Bring the question of a failed answer back into the field, once."""
@@ -141,10 +151,12 @@ class ChatScreen(LarScreen):
         self.query_one(Transcript).go_to_end()
 
 
-def _empty() -> Content:
+def _empty(address: str) -> Content:
+    """Return the words of an empty chat; the address is known once the server has told it."""
     return Content("\n").join(
         [
             Content.styled("Ask anything. It stays on this machine.", "$foreground"),
+            Content.styled(f"OpenAI API at {address}/v1" if address else " ", "$muted"),
             Content(""),
             Content.assemble(("enter", "$accent"), " send   ", ("^j", "$accent"), " new line"),
             Content.assemble(("^p", "$accent"), " commands   ", ("F1", "$accent"), " all keys"),

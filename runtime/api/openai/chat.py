@@ -107,7 +107,7 @@ async def _stream(request: web.Request, job: _Job) -> web.StreamResponse:
         await stream.open()
         await _tell(stream, job, first)
     except _RunOver as over:
-        await _tell_error(stream, job, over.refusal)
+        await _tell_error(stream, job, over.refusal, has_detail=request[PRINCIPAL].role == "operator")
     except ReaderGone:
         stream.end_connection()
     return stream.response
@@ -147,11 +147,11 @@ async def _tell_piece(stream: SseStream, chunks: Chunks, tally: Tally, piece: Pi
             raise _RunOver(refusal_of(fault))
 
 
-async def _tell_error(stream: SseStream, job: _Job, refusal: Refusal) -> None:
+async def _tell_error(stream: SseStream, job: _Job, refusal: Refusal, *, has_detail: bool) -> None:
     """End a stream that has begun with an error event, without [DONE], and close the connection."""
     stream.end_connection()
     try:
-        await stream.send(envelope(refusal, run_id=job.handle.run_id))
+        await stream.send(envelope(refusal, run_id=job.handle.run_id, has_detail=has_detail))
     except ReaderGone:
         return
 
