@@ -155,7 +155,8 @@ async def _open_parts(
     )
     http = HttpServer(app, settings.server)
     bound = await http.open()
-    instance = await anyio.to_thread.run_sync(write_instance, launch.home, bound.address, __version__)
+    secret = keys.issue_owner_secret()
+    instance = await anyio.to_thread.run_sync(write_instance, launch.home, bound.address, __version__, secret)
     bus.publish(ServerStarted(version=__version__, address=bound.address))
     try:
         yield bound

@@ -23,6 +23,8 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch, as the platform tells it; with the pid it names a process."""
     address: str
     version: str
+    secret: str
+    """Opens the server's routes to the owner's own commands; hence the file is for its owner only."""
 
     @property
     def is_alive(self) -> bool:
@@ -35,17 +37,20 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
             return False
 
 
-def write_instance(home: Path, address: str, version: str) -> Instance:
-    """Tell others where this process serves."""
+def write_instance(home: Path, address: str, version: str, secret: str) -> Instance:
+    """Tell the owner's other processes where this process serves."""
     instance = Instance(
         pid=os.getpid(),
         process_started=psutil.Process().create_time(),
         address=address,
         version=version,
+        secret=secret,
     )
     path = home / INSTANCE_FILE
     staged = path.with_suffix(f".{instance.pid}")
-    staged.write_bytes(msgspec.json.encode(instance))
+    staged.unlink(missing_ok=True)
+    with os.fdopen(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(instance))
     staged.replace(path)
     return instance
 

@@ -18,7 +18,7 @@ import msgspec
 from filelock import FileLock
 
 from runtime.core.clock import Clock, SystemClock
-from runtime.core.gate import Principal, Role
+from runtime.core.gate import OWNER, Principal, Role
 from runtime.core.ids import PrincipalId
 
 KEYS_FILE = "keys.json"
@@ -74,6 +74,17 @@ class KeyStore:
         self._clock = clock or SystemClock()
         self._stamp: _Stamp | None = None
         self._keys: tuple[Key, ...] = ()
+        self._owner_sha256: str | None = None
+
+    def issue_owner_secret(self) -> str:
+        """Return a secret that stands for the machine's owner as long as this process lives.
+
+        It is stored nowhere here. Lar's own commands find it beside the server's address, in a file that
+        only the owner reads, so that making a key for somebody else locks nobody out at home.
+        """
+        secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+        self._owner_sha256 = _digest(secret)
+        return secret
 
     def reload(self) -> None:
         """Read the file if it changed; cheap if not. Touches the disk: off the event loop.
@@ -94,11 +105,13 @@ class KeyStore:
     def find(self, secret: str) -> Principal | None:
         """Return whose secret this is. Compares with every key in constant time, whatever the outcome."""
         digest = _digest(secret)
-        found: Key | None = None
+        found: Principal | None = None
+        if self._owner_sha256 is not None and hmac.compare_digest(self._owner_sha256, digest):
+            found = OWNER
         for key in self._keys:
             if hmac.compare_digest(key.sha256, digest):
-                found = key
-        return None if found is None else Principal(id=PrincipalId(found.id), role=found.role)
+                found = Principal(id=PrincipalId(key.id), role=key.role)
+        return found
 
     def list_keys(self) -> tuple[Key, ...]:
         """Return all keys, oldest first. Reads the file. Raises KeysUnreadable."""

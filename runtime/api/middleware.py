@@ -32,7 +32,7 @@ from runtime.api.errors import (
 from runtime.api.keys import KeyStore, KeysUnreadable
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, LarError
-from runtime.core.gate import ANONYMOUS_LOCAL, Permission, Principal, decide_access
+from runtime.core.gate import OWNER, Permission, Principal, decide_access
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Door:
         """Return who asks; None without a key where one is needed. Raises Refused for a wrong key."""
         await self._refresh(must=False)
         if not self._keys.has_any():
-            return ANONYMOUS_LOCAL if self._is_open_to_all or _is_local(request) else None
+            return OWNER if self._is_open_to_all or _is_local(request) else None
 
         secret = _secret_of(request)
         if secret is None:

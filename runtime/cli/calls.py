@@ -7,7 +7,8 @@ import anyio
 
 from runtime.api.client import LarClient, ServerRefused, ServerUnreachable
 from runtime.cli.output import EXIT_FAILED, EXIT_NO_MODEL, EXIT_NO_SERVER, CommandFailed
-from runtime.cli.place import Place
+from runtime.cli.place import key_for
+from runtime.instance import Instance
 
 _T = TypeVar("_T")
 _MODEL_CODES = frozenset(
@@ -15,11 +16,11 @@ _MODEL_CODES = frozenset(
 )
 
 
-def call_server(place: Place, address: str, work: Callable[[LarClient], Awaitable[_T]]) -> _T:
-    """Run `work` with a client of the server at this address. Raises CommandFailed."""
+def call_server(server: Instance, work: Callable[[LarClient], Awaitable[_T]]) -> _T:
+    """Run `work` with a client of the server. Raises CommandFailed."""
 
     async def _call() -> _T:
-        async with LarClient(address, place.key) as client:
+        async with LarClient(server.address, key_for(server)) as client:
             return await work(client)
 
     try:
@@ -28,5 +29,5 @@ def call_server(place: Place, address: str, work: Callable[[LarClient], Awaitabl
         raise CommandFailed(str(problem), EXIT_NO_SERVER) from problem
     except ServerRefused as problem:
         code = EXIT_NO_MODEL if problem.code in _MODEL_CODES else EXIT_FAILED
-        hint = " Put the key into LAR_API_KEY." if problem.status == 401 else ""
+        hint = " LAR_API_KEY holds another key; unset it, or set it right." if problem.status == 401 else ""
         raise CommandFailed(f"{problem}{hint}", code) from problem

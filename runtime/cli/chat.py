@@ -12,25 +12,26 @@ from runtime.cli.place import Place, find_place
 from runtime.cli.progress import install_with_progress
 from runtime.core.ids import ModelId
 from runtime.core.messages import Message
+from runtime.instance import Instance
 
 
 def chat(chosen: argparse.Namespace) -> int:
     """Ask once if there is a prompt, else talk until the input ends."""
     place = find_place()
-    address = ensure_server(place).address
-    model, prompt = _model_and_prompt(place, address, chosen.words)
-    call_server(place, address, lambda client: install_with_progress(client, model))
+    server = ensure_server(place)
+    model, prompt = _model_and_prompt(place, server, chosen.words)
+    call_server(server, lambda client: install_with_progress(client, model))
     history = [Message(role="system", content=chosen.system)] if chosen.system else []
     if prompt is not None:
-        _ask(place, address, model, [*history, Message(role="user", content=prompt)], chosen)
+        _ask(server, model, [*history, Message(role="user", content=prompt)], chosen)
         return 0
 
-    return _talk(place, address, model, history, chosen)
+    return _talk(server, model, history, chosen)
 
 
-def _model_and_prompt(place: Place, address: str, words: list[str]) -> tuple[ModelId, str | None]:
+def _model_and_prompt(place: Place, server: Instance, words: list[str]) -> tuple[ModelId, str | None]:
     """Tell model and prompt apart: a first word that names a model is one; a pipe adds to the prompt."""
-    known = {each.id for each in call_server(place, address, LarClient.state).models}
+    known = {each.id for each in call_server(server, LarClient.state).models}
     model = place.settings.models.default
     if words and words[0] in known:
         model, words = ModelId(words[0]), words[1:]
@@ -50,9 +51,7 @@ def _model_and_prompt(place: Place, address: str, words: list[str]) -> tuple[Mod
     return model, prompt or None
 
 
-def _talk(
-    place: Place, address: str, model: ModelId, history: list[Message], chosen: argparse.Namespace
-) -> int:
+def _talk(server: Instance, model: ModelId, history: list[Message], chosen: argparse.Namespace) -> int:
     notice(f"Talking to {model}. An empty line or Ctrl-D ends it; 'lar' opens the console.")
     while True:
         try:
@@ -64,13 +63,11 @@ def _talk(
             return 0
 
         history.append(Message(role="user", content=prompt))
-        answer = _ask(place, address, model, history, chosen)
+        answer = _ask(server, model, history, chosen)
         history.append(Message(role="assistant", content=answer))
 
 
-def _ask(
-    place: Place, address: str, model: ModelId, messages: list[Message], chosen: argparse.Namespace
-) -> str:
+def _ask(server: Instance, model: ModelId, messages: list[Message], chosen: argparse.Namespace) -> str:
     """Stream one answer to stdout and return it."""
     wishes = {"temperature": chosen.temperature, "max_tokens": chosen.max_tokens}
     options = {name: value for name, value in wishes.items() if value is not None}
@@ -87,7 +84,7 @@ def _ask(
             facts["completion_tokens"] = piece.completion_tokens or facts.get("completion_tokens")
         facts["seconds"] = round(time.monotonic() - began, 3)
 
-    call_server(place, address, work)
+    call_server(server, work)
     answer = "".join(parts)
     if chosen.json:
         say_json({**facts, "content": answer})

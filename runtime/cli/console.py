@@ -5,7 +5,7 @@ import sys
 
 from runtime.cli.launcher import ensure_server
 from runtime.cli.output import notice
-from runtime.cli.place import find_place
+from runtime.cli.place import find_place, key_for
 
 
 def open_console(chosen: argparse.Namespace) -> int:
@@ -18,7 +18,7 @@ def open_console(chosen: argparse.Namespace) -> int:
     from tui.run import run_console  # here: importing the console takes a third of a second
 
     model = chosen.model or place.settings.models.default
-    code = run_console(instance.address, place.key, model, place.settings.console.theme)
+    code = run_console(instance.address, key_for(instance), model, place.settings.console.theme)
     notice(f"The server goes on at {instance.address}; 'lar stop' ends it, 'lar' comes back to it.")
     return code
 

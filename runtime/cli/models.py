@@ -15,7 +15,7 @@ from runtime.core.states import ModelState, ServerState
 def list_models(chosen: argparse.Namespace) -> int:
     """Print the known models; starts the server if none runs, since it knows them."""
     place = find_place()
-    state = call_server(place, ensure_server(place).address, LarClient.state)
+    state = call_server(ensure_server(place), LarClient.state)
     if chosen.json:
         say_json(state.models)
     else:
@@ -33,9 +33,7 @@ def install_model(chosen: argparse.Namespace) -> int:
     """Install a model with progress."""
     place = find_place()
     model = ModelId(chosen.model)
-    state = call_server(
-        place, ensure_server(place).address, lambda client: install_with_progress(client, model)
-    )
+    state = call_server(ensure_server(place), lambda client: install_with_progress(client, model))
     notice(f"✔ {state.id} is installed.")
     return 0
 
@@ -44,7 +42,7 @@ def unload_model(chosen: argparse.Namespace) -> int:
     """Free a model's memory."""
     place = find_place()
     model = ModelId(chosen.model)
-    call_server(place, require_server(place).address, lambda client: client.unload(model))
+    call_server(require_server(place), lambda client: client.unload(model))
     notice(f"✔ {model} is not in memory.")
     return 0
 

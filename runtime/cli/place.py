@@ -22,10 +22,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         """The folder of log files."""
         return self.home / "logs"
 
-    @property
-    def key(self) -> str | None:
-        """The API key that commands send, from LAR_API_KEY."""
-        return os.environ.get("LAR_API_KEY") or None
+
+def key_for(instance: Instance) -> str:
+    """Return the API key that commands send: LAR_API_KEY, else the owner's own."""
+    return os.environ.get("LAR_API_KEY") or instance.secret
 
 
 def find_place() -> Place:

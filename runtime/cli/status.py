@@ -25,7 +25,7 @@ def show_status(chosen: argparse.Namespace) -> int:
         return EXIT_NO_SERVER
 
     instance = require_server(place)
-    state = call_server(place, instance.address, LarClient.state)
+    state = call_server(instance, LarClient.state)
     memory_mb = psutil.Process(instance.pid).memory_info().rss / 1e6
     if chosen.json:
         say_json(

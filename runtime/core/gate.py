@@ -29,8 +29,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     tenant: TenantId = LOCAL_TENANT
 
 
-ANONYMOUS_LOCAL = Principal(id=PrincipalId("local"), role="operator")
-"""Whoever reaches a Lar without keys over the loopback: the owner of the machine."""
+OWNER = Principal(id=PrincipalId("owner"), role="operator")
+"""The owner of the machine: Lar's own commands, and whoever reaches a Lar without keys over the loopback."""
 
 
 class Denied(msgspec.Struct, frozen=True, kw_only=True):

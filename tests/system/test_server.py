@@ -94,6 +94,22 @@ def test_a_killed_worker_is_told_in_the_stream_within_two_seconds_and_the_next_r
     assert ask(server, "[[say: alive]]") == "alive"
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_the_last_words_of_a_worker_are_part_of_the_error(server: RunningServer, is_stream: bool) -> None:
+    told: Any = None
+    try:
+        answer: Any = server.openai().chat.completions.create(
+            model="scripted", messages=user("[[crash-after: 2]] [[long: 9]]"), stream=is_stream
+        )
+        list(answer)
+    except openai.APIError as problem:
+        told = problem.body
+
+    assert told["code"] == "worker_died"
+    assert "SIGABRT" in told["message"]
+    assert "Fatal Python error: Aborted" in told["detail"]
+
+
 def test_generation_stops_within_a_step_when_the_client_leaves(server: RunningServer) -> None:
     before = len(server.events("run.cancelled"))
     stream = server.openai().chat.completions.create(model="scripted", messages=user(LONG), stream=True)
@@ -217,6 +233,7 @@ def test_keys_made_beside_a_running_server_count_at_once(tmp_path: Path) -> None
 
         assert server.get("/v1/models").status_code == 401
         assert [model.id for model in server.openai(secret).models.list()]
+        assert "scripted" in lar(tmp_path, "models", "list").stdout, "the owner is not locked out"
         with pytest.raises(openai.AuthenticationError):
             server.openai("lar-wrong").models.list()
         with pytest.raises(openai.PermissionDeniedError):

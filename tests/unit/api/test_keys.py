@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.api.keys import Key, KeyRefused, KeyStore, KeysUnreadable
+from runtime.core.gate import OWNER
 from tests.kit.clock import FakeClock
 
 
@@ -163,3 +164,13 @@ def test_an_entry_tells_what_its_owner_needs(store: KeyStore, clock: FakeClock) 
     key = store.list_keys()[0]
     assert isinstance(key, Key)
     assert (key.name, key.role, key.created, key.last4) == ("a", "user", int(clock.now()), secret[-4:])
+
+
+def test_the_owners_secret_opens_without_being_a_key(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "keys.json")
+    secret = store.issue_owner_secret()
+
+    assert store.find(secret) == OWNER
+    assert store.find("lar-other") is None
+    assert not store.has_any()
+    assert not (tmp_path / "keys.json").exists()

@@ -20,7 +20,7 @@ from runtime.core.events import (
     RunRejected,
     SeqFinished,
 )
-from runtime.core.gate import ANONYMOUS_LOCAL
+from runtime.core.gate import OWNER
 from runtime.core.ids import ModelId
 from runtime.core.messages import Began, Broke, ChatRequest, Delta, Ended, Message, Output, Usage
 from runtime.core.settings import AdmissionSettings
@@ -41,7 +41,7 @@ class Stage:
         request = ChatRequest(
             model=ModelId("m"), messages=(Message(role="user", content="hi"),), choices=choices
         )
-        handle = await self.runs.start(request, ANONYMOUS_LOCAL, route="chat", is_stream=True)
+        handle = await self.runs.start(request, OWNER, route="chat", is_stream=True)
         self.handles.append(handle)
         return handle
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from runtime.backends.restarts import DEATHS_ALLOWED, WINDOW_S, Abandon, Restart, decide_restart
 from runtime.core.admission import Admission, Granted, Waiting
 from runtime.core.errors import Fault
-from runtime.core.gate import ANONYMOUS_LOCAL, Permission, Principal, decide_access
+from runtime.core.gate import OWNER, Permission, Principal, decide_access
 from runtime.core.ids import ModelId, PrincipalId, RunId
 from runtime.core.placement import Load, Occupant, Wait, decide_idle, decide_placement
 
@@ -90,7 +90,7 @@ def test_a_worker_that_dies_now_and_then_starts_again_later_and_later_then_not_a
         (USER, "infer", None),
         (USER, "observe", "role"),
         (USER, "operate", "role"),
-        (ANONYMOUS_LOCAL, "operate", None),
+        (OWNER, "operate", None),
     ],
 )
 def test_access_is_what_the_role_grants(
