@@ -57,8 +57,10 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsInvalid(f"{path}: cannot be read: {problem}.") from problem
+    except OSError as problem:
+        raise SettingsInvalid(f"{path}: cannot be read: {problem.strerror}.") from problem
+    except UnicodeDecodeError as problem:
+        raise SettingsInvalid(f"{path}: not UTF-8 at byte {problem.start}.") from problem
 
 
 def _refuse_unknown(tree: dict[str, Any], kind: type, prefix: str, name: str) -> None:

@@ -127,7 +127,7 @@ class Child:
                 for line in lines:
                     self._keep(line)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass
+            logger.debug("a child's stderr was closed under us", extra={"pid": self.pid})
         finally:
             self._keep(rest)
             self._stderr_ended.set()

@@ -51,8 +51,9 @@ def _explain(problem: Exception) -> int:
             return fail(
                 f"The disk is full ({problem.filename or find_home()}). Free some space.", EXIT_FAILED
             )
-        case PermissionError():
-            return fail(f"{problem.filename} may not be used: {problem.strerror}.", EXIT_FAILED)
+        case OSError(filename=str() as path):
+            home = f"Lar's home is {find_home()}; LAR_HOME sets another one."
+            return fail(f"{path}: {problem.strerror}. {home}", EXIT_FAILED)
         case _:
             what = f"{type(problem).__name__}: {problem}"
             return fail(f"Lar itself failed, which is a defect: {what}. {_keep_story(problem)}", EXIT_FAILED)

@@ -116,6 +116,18 @@ def test_a_wrong_setting_is_told_with_file_and_key(tmp_path: Path) -> None:
     assert f"{tmp_path / 'lar.toml'}: unknown key 'server.prot'; did you mean 'server.port'?" in failed.stderr
 
 
+def test_a_home_that_cannot_be_is_told_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    inside_a_file = lar(tmp_path / "file", "serve")
+    nowhere = lar(Path("/dev/null/lar"), "keys", "create")
+
+    assert inside_a_file.returncode == 2
+    assert "lar.toml: cannot be read: Not a directory" in inside_a_file.stderr
+    assert nowhere.returncode != 0
+    assert "Traceback" not in nowhere.stderr
+
+
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     made = json.loads(lar(tmp_path, "keys", "create", "laptop", "--role", "operator", "--json").stdout)
     (listed,) = json.loads(lar(tmp_path, "keys", "list", "--json").stdout)
