@@ -50,6 +50,9 @@ async def _why_not_ready(deps: ApiDeps) -> str | None:
     if not deps.runs.is_accepting:
         return "the server is stopping"
 
+    if not deps.journal.is_healthy:
+        return "facts cannot be stored; is the disk full?"
+
     try:
         with anyio.fail_after(JOURNAL_DEADLINE_S):
             await deps.journal.last_seq()

@@ -48,6 +48,7 @@ def open_log(folder: Path, settings: LogSettings) -> Path:
     # Bytes that are no HTTP are answered with 400 below our code, which would log a traceback for each.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
+    logging.raiseExceptions = False  # a full disk must not print tracebacks on the terminal
     return path
 
 

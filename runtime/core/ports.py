@@ -76,6 +76,10 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
 class Journal(Protocol):
     """Stored facts."""
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether facts can be stored; False from a failure until it works again."""
+
     async def append(self, envelopes: Sequence[Envelope]) -> None:
         """Store facts; returns once they survive a crash of this process and of the machine."""
 

@@ -54,8 +54,12 @@ class DuckJournal:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.is_healthy = True
-        """False while facts cannot be stored."""
+        self._is_healthy = True
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether facts can be stored; False from a failure until it works again."""
+        return self._is_healthy
 
     async def append(self, envelopes: Sequence[Envelope]) -> None:
         """Store facts in one transaction; returns once they are synced to disk. Raises duckdb.Error."""
@@ -120,14 +124,14 @@ class DuckJournal:
         try:
             await self.append(batch)
         except duckdb.Error:
-            if self.is_healthy:
+            if self._is_healthy:
                 logger.exception("facts cannot be stored; trying again until they are")
-            self.is_healthy = False
+            self._is_healthy = False
             return False
 
-        if not self.is_healthy:
+        if not self._is_healthy:
             logger.info("facts are stored again")
-        self.is_healthy = True
+        self._is_healthy = True
         return True
 
 

@@ -78,6 +78,7 @@ class FakeJournal:
         self.stored = list(stored)
         self.queries: list[EventQuery] = []
         self.problem: Exception | None = None
+        self.is_healthy = True
 
     async def append(self, envelopes: Sequence[Envelope]) -> None:
         self.stored += envelopes

@@ -308,6 +308,15 @@ async def test_a_server_without_its_journal_is_not_ready(tmp_path: Path) -> None
         assert (await ask(stage, "GET", "/healthz"))[0] == 200
 
 
+async def test_a_server_that_cannot_store_facts_is_not_ready(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        stage.journal.is_healthy = False
+        async with stage.http.get(f"{stage.address}/readyz") as response:
+            body = await response.json()
+
+    assert (response.status, body["reason"]) == (503, "facts cannot be stored; is the disk full?")
+
+
 async def test_a_stopping_server_is_not_ready_and_takes_no_runs(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
         await stage.runs.stop(0.0)

@@ -1,7 +1,7 @@
 """The journal: what is stored is read back by number, kind and run; old facts go; damage is told."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -110,6 +110,31 @@ async def test_the_bus_is_kept_until_it_closes(journal: DuckJournal) -> None:
             bus.close()
 
     assert await journal.read(EventQuery()) == published
+
+
+async def test_facts_that_cannot_be_stored_are_kept_until_they_can(
+    journal: DuckJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.recall.journal._RETRY_S", 0.0)
+    store, health = journal.append, [journal.is_healthy]
+    refusals = [duckdb.IOException("no space left"), duckdb.IOException("no space left")]
+
+    async def append(envelopes: Sequence[Envelope]) -> None:
+        health.append(journal.is_healthy)
+        if refusals:
+            raise refusals.pop()
+        await store(envelopes)
+
+    monkeypatch.setattr(journal, "append", append)
+    bus = Bus(FakeClock())
+    with bus.subscribe("journal", 100) as subscription, anyio.fail_after(5):
+        published = [bus.publish(RunQueued(position=each)) for each in range(5)]
+        bus.close()
+        await journal.keep_forever(subscription)
+
+    assert await journal.read(EventQuery()) == published
+    assert health == [True, True, False, False]
+    assert journal.is_healthy
 
 
 async def test_a_second_opener_is_told_who_holds_the_file(tmp_path: Path, database: Database) -> None:
