@@ -33,6 +33,7 @@ from runtime.backends.pool import Pool
 from runtime.backends.shelf import Shelf
 from runtime.backends.supervisor import Supervisor
 from runtime.core.bus import RECENT, Bus
+from runtime.core.causes import Causes
 from runtime.core.clock import SystemClock
 from runtime.core.driver import Runs
 from runtime.core.events import Envelope, Event, ServerStarted, ServerStopped
@@ -173,9 +174,13 @@ async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library
     settings, clock = launch.settings, SystemClock()
     library: Library
 
+    causes = Causes()
+
     def publish(event: Event) -> Envelope:
         library.note(event)
-        return bus.publish(event)
+        envelope = bus.publish(event, cause=causes.find(event))
+        causes.note(event, envelope.seq)
+        return envelope
 
     installer = Installer(launch.home, settings.backends, publish, clock)
     await installer.refresh()

@@ -15,10 +15,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from runtime.core.admission import Admission, Granted, Waiting
 from runtime.core.bus import Bus
+from runtime.core.causes import Causes, subjects_of
 from runtime.core.clock import Clock
 from runtime.core.commands import CancelSeq, Close, Emit, Enter, Place, Publish, Submit
 from runtime.core.errors import Fault, LarError
-from runtime.core.events import RunRequested
+from runtime.core.events import Event, RunRequested
 from runtime.core.gate import Principal
 from runtime.core.ids import ModelId, RunId, new_run_id
 from runtime.core.messages import Broke, ChatRequest, Output
@@ -83,6 +84,9 @@ class Run:
         self._tasks: TaskGroup | None = None
         self._early_cancel: str | None = None
         self._grace_began = False
+        self._causes = Causes()
+        self._last_seq: int | None = None
+        self._last_of_run: int | None = None
 
     @property
     def model(self) -> ModelId:
@@ -120,7 +124,7 @@ class Run:
         for todo in self._turn.handle(told, self._runs.clock.monotonic()):
             match todo:
                 case Publish():
-                    self._runs.bus.publish(todo.event, run_id=self.id)
+                    self._publish(todo.event)
                 case Enter():
                     self._enter()
                 case Place():
@@ -135,6 +139,15 @@ class Run:
             self._grace_began = True
             self._start(self._grace)
         return later
+
+    def _publish(self, event: Event) -> None:
+        """Publish a fact of the run. What is of the run itself follows whatever of it came last."""
+        is_of_run = not subjects_of(event)
+        cause = self._last_seq if is_of_run else self._causes.find(event, self._last_of_run)
+        self._last_seq = self._runs.bus.publish(event, run_id=self.id, cause=cause).seq
+        self._causes.note(event, self._last_seq)
+        if is_of_run:
+            self._last_of_run = self._last_seq
 
     def _start(self, step: Callable[[], object]) -> None:
         assert self._tasks is not None

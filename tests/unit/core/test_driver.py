@@ -19,6 +19,7 @@ from runtime.core.events import (
     RunQueued,
     RunRejected,
     SeqFinished,
+    TurnFinished,
 )
 from runtime.core.gate import OWNER
 from runtime.core.ids import ModelId
@@ -257,3 +258,20 @@ async def test_stopping_cancels_what_outlasts_the_grace() -> None:
 
         assert stage.terminal(handle) == RunCancelled(reason="the server is stopping")
         assert stage.runs.load_of(ModelId("m")) == (0, 0)
+
+
+async def test_every_fact_of_a_run_but_the_first_names_its_cause_within_the_run() -> None:
+    async with open_stage() as stage:
+        handle = await stage.start(choices=2)
+        await read(handle)
+        recent, _ = stage.bus.recent(0)
+
+    facts = {each.seq: each for each in recent}
+    assert recent[0].cause is None
+    for envelope in recent[1:]:
+        assert envelope.cause is not None
+        cause = facts[envelope.cause]
+        assert cause.seq < envelope.seq
+        index, other = getattr(envelope.event, "index", None), getattr(cause.event, "index", None)
+        assert index is None or other in (None, index), "one choice does not lead to another"
+    assert isinstance(facts[recent[-1].cause or 0].event, TurnFinished)

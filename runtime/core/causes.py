@@ -1,0 +1,91 @@
+"""Which fact led to which: facts about one thing follow each other. Pure.
+
+A fact's subjects are what it is about, the most specific first (a seq, a worker, a model, a backend). Its
+cause is the newest fact about the first of them that has one; where none has, the `otherwise` of the asker:
+inside a run, the newest fact of the run itself.
+"""
+
+from runtime.core.events import (
+    BackendFailed,
+    BackendInstalled,
+    BackendInstalling,
+    BackendRemoved,
+    BusLagged,
+    Event,
+    ModelEvicted,
+    ModelFailed,
+    ModelInstalled,
+    ModelInstalling,
+    ModelLoaded,
+    ModelLoading,
+    RunAdmitted,
+    RunCancelled,
+    RunFailed,
+    RunFinished,
+    RunQueued,
+    RunRejected,
+    RunRequested,
+    RunStarted,
+    SeqDelta,
+    SeqFailed,
+    SeqFinished,
+    SeqStarted,
+    SeqSubmitted,
+    ServerStarted,
+    ServerStopped,
+    TurnFinished,
+    TurnStarted,
+    WorkerAbandoned,
+    WorkerExited,
+    WorkerReady,
+    WorkerRestarted,
+    WorkerSilent,
+    WorkerSpawned,
+)
+
+Subject = tuple[str, str | int]
+
+
+def subjects_of(event: Event) -> tuple[Subject, ...]:
+    """Return what a fact is about, the most specific first; nothing for facts of a run or of the server."""
+    match event:
+        case SeqSubmitted() | SeqStarted() | SeqDelta() | SeqFinished() | SeqFailed():
+            return (("seq", event.index),)
+        case WorkerSpawned() | WorkerExited() | ModelLoading() | ModelLoaded():
+            return ("worker", event.worker), ("model", event.model)
+        case WorkerReady() | WorkerSilent():
+            return (("worker", event.worker),)
+        case ModelInstalling() | ModelInstalled() | ModelFailed() | ModelEvicted():
+            return (("model", event.model),)
+        case WorkerRestarted() | WorkerAbandoned():
+            return (("model", event.model),)
+        case BackendInstalling() | BackendInstalled() | BackendFailed() | BackendRemoved():
+            return (("backend", event.backend),)
+        case RunRequested() | RunQueued() | RunAdmitted() | RunStarted() | TurnStarted() | TurnFinished():
+            return ()
+        case RunRejected() | RunFinished() | RunFailed() | RunCancelled():
+            return ()
+        case ServerStarted() | ServerStopped() | BusLagged():
+            return ()
+
+
+class Causes:
+    """Remembers the newest fact about each subject."""
+
+    def __init__(self) -> None:
+        self._newest: dict[Subject, int] = {}
+
+    def find(self, event: Event, otherwise: int | None = None) -> int | None:
+        """Return the number of the fact that led to this one."""
+        for subject in subjects_of(event):
+            if subject in self._newest:
+                return self._newest[subject]
+
+        return otherwise
+
+    def note(self, event: Event, seq: int) -> None:
+        """Remember a published fact; a worker that has exited is forgotten, its model is not."""
+        for subject in subjects_of(event):
+            self._newest[subject] = seq
+        if isinstance(event, WorkerExited):
+            del self._newest["worker", event.worker]
