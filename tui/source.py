@@ -130,11 +130,11 @@ class HttpSource:
         while True:
             try:
                 state = await self.state()
-                if after is None or state.seq < after:
-                    after = max(0, state.seq - BACKLOG)
+                is_known = after is not None and after <= state.seq
+                start = {"after": str(after)} if is_known else {"last": str(BACKLOG)}
                 async with self._session().get(
                     f"{self._base_url}/api/events",
-                    params={"after": str(after)},
+                    params=start,
                     timeout=_silent_for(SILENCE_S),
                 ) as response:
                     await _check(response)

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.bodies import nearest
-from runtime.api.deps import DEPS
+from runtime.api.deps import DEPS, ApiDeps
 from runtime.api.errors import Refused, invalid
 from runtime.api.sse import ReaderGone, SseStream
 from runtime.core.bus import Bus, Subscription
@@ -26,7 +26,9 @@ PAGE = 500
 """Facts read from the journal at once."""
 _SEQ_LIMIT = 2**63
 _GROUPS = frozenset(f"{kind.partition('.')[0]}.*" for kind in KINDS)
-_PARAMETERS = frozenset({"after", "kinds", "run_id", "follow"})
+_PARAMETERS = frozenset({"after", "last", "kinds", "run_id", "follow"})
+_LAST_LIMIT = 100_000
+"""How many facts of the past `last` may ask for at once."""
 
 Send = Callable[[Envelope], Awaitable[None]]
 
@@ -40,6 +42,8 @@ class Wish:
     kinds: frozenset[str]
     run_id: RunId | None
     follow: bool
+    last: int | None = None
+    """Without `after`: begin this many stored facts back, before they are narrowed."""
 
     def is_met_by(self, envelope: Envelope) -> bool:
         """Whether the reader wants this fact."""
@@ -128,9 +132,7 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     """Stream facts as server-sent events."""
     deps = request.app[DEPS]
     wish = parse_wish(request)
-    start = wish.after
-    if start is None:
-        start = deps.bus.last_seq if wish.follow else 0
+    start = await _start_of(deps, wish)
     history = History(deps.bus, deps.journal, wish, min(start, deps.bus.last_seq))
     stream = SseStream(request)
 
@@ -149,6 +151,17 @@ async def get_events(request: web.Request) -> web.StreamResponse:
         except ReaderGone:
             stream.end_connection()
     return stream.response
+
+
+async def _start_of(deps: ApiDeps, wish: Wish) -> int:
+    """Return the seq after which the reader's stream begins."""
+    if wish.after is not None:
+        return wish.after
+
+    if wish.last is not None:
+        return await deps.journal.seq_before_newest(wish.last)
+
+    return deps.bus.last_seq if wish.follow else 0
 
 
 def parse_wish(request: web.Request) -> Wish:
@@ -174,7 +187,17 @@ def parse_wish(request: web.Request) -> Wish:
         kinds=_kinds_of(query.getall("kinds", [])),
         run_id=RunId(run_id) if run_id else None,
         follow=_flag_of("follow", query.get("follow", "true")),
+        last=_last_of(query.get("last")),
     )
+
+
+def _last_of(text: str | None) -> int | None:
+    if text is None:
+        return None
+
+    if not (text.isascii() and text.isdecimal()) or len(text) > 6 or int(text) > _LAST_LIMIT:
+        raise invalid(f"'last' must be a number of events, from 0 to {_LAST_LIMIT}.", "last")
+    return int(text)
 
 
 def _seq_of(name: str, text: str | None) -> int | None:

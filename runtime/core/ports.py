@@ -88,3 +88,6 @@ class Journal(Protocol):
 
     async def last_seq(self) -> int:
         """Return the greatest stored seq, 0 when nothing is stored."""
+
+    async def seq_before_newest(self, count: int) -> int:
+        """Return the seq after which the newest `count` facts come, 0 when fewer are stored."""

@@ -91,6 +91,11 @@ class DuckJournal:
         rows = await self._database.read("SELECT coalesce(max(seq), 0) FROM event")
         return int(rows[0][0])
 
+    async def seq_before_newest(self, count: int) -> int:
+        """Return the seq after which the newest `count` facts come, 0 when fewer are stored."""
+        rows = await self._database.read("SELECT seq FROM event ORDER BY seq DESC LIMIT 1 OFFSET ?", [count])
+        return int(rows[0][0]) if rows else 0
+
     async def keep_forever(self, subscription: Subscription) -> None:
         """Store what the bus publishes until it closes. For the app's task group."""
         while batch := await subscription.receive(_BATCH):

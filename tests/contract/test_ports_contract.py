@@ -58,6 +58,7 @@ async def test_a_journal_gives_back_what_it_took_narrowed_as_asked(journal: Jour
     await journal.append(stored[1:])
 
     assert await journal.last_seq() == 6
+    assert [await journal.seq_before_newest(count) for count in (0, 1, 2, 3, 9)] == [6, 5, 2, 0, 0]
     assert await journal.read(EventQuery()) == stored
     assert await journal.read(EventQuery(after=2, limit=1)) == stored[1:2]
     assert await journal.read(EventQuery(run_id=second)) == stored[2:]

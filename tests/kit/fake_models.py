@@ -96,6 +96,9 @@ class FakeJournal:
             raise self.problem
         return self.stored[-1].seq if self.stored else 0
 
+    async def seq_before_newest(self, count: int) -> int:
+        return self.stored[-count - 1].seq if len(self.stored) > count else 0
+
 
 def _is_wanted(envelope: Envelope, query: EventQuery) -> bool:
     if query.run_id is not None and envelope.run_id != query.run_id:

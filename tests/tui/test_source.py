@@ -232,13 +232,13 @@ def sse(*seqs: int) -> str:
 
 
 async def test_the_feed_gives_the_state_then_facts_and_goes_on_where_it_was_after_a_loss() -> None:
-    asked: list[int] = []
+    asked: list[dict[str, str]] = []
 
     async def state(request: web.Request) -> web.StreamResponse:
         return as_json(server_state(seq=1002 if asked else 1000))
 
     async def events(request: web.Request) -> web.StreamResponse:
-        asked.append(int(request.query["after"]))
+        asked.append(dict(request.query))
         return await stream(request, sse(1001, 1002) if len(asked) == 1 else sse(1003))
 
     async with serving(state=state, events=events) as source:
@@ -247,22 +247,22 @@ async def test_the_feed_gives_the_state_then_facts_and_goes_on_where_it_was_afte
     assert isinstance(second, ServerState)
     assert isinstance(lost, LinkLost)
     assert [each.seq for each in (one, two, three) if isinstance(each, Envelope)] == [1001, 1002, 1003]
-    assert asked == [1000 - BACKLOG, 1002]
+    assert asked == [{"last": str(BACKLOG)}, {"after": "1002"}]
 
 
 async def test_a_server_with_another_history_is_followed_from_its_own_numbers() -> None:
-    asked: list[int] = []
+    asked: list[dict[str, str]] = []
 
     async def state(request: web.Request) -> web.StreamResponse:
         return as_json(server_state(seq=3))
 
     async def events(request: web.Request) -> web.StreamResponse:
-        asked.append(int(request.query["after"]))
+        asked.append(dict(request.query))
         return await stream(request, sse(4))
 
     async with serving(state=state, events=events) as source:
         await follow(source, 2, after=900)
-    assert asked == [0]
+    assert asked == [{"last": str(BACKLOG)}]
 
 
 async def test_a_fact_that_only_a_newer_server_knows_is_left_out() -> None:

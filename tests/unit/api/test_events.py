@@ -93,6 +93,14 @@ async def test_without_a_start_only_the_present_is_told(tmp_path: Path) -> None:
         assert stage.journal.queries == []
 
 
+async def test_a_reader_may_begin_a_number_of_facts_back_whatever_the_holes(tmp_path: Path) -> None:
+    journal = FakeJournal(*stored(1, 2, 9000, 9001))
+    async with open_stage(tmp_path, journal=journal, last_seq=20_000) as stage:
+        stage.bus.publish(EVICTED)
+        async with reading(stage, "?last=3") as reader:
+            assert await reader.take(4) == [2, 9000, 9001, 20_001]
+
+
 async def test_a_start_beyond_the_present_is_the_present(tmp_path: Path) -> None:
     async with open_stage(tmp_path, last_seq=5) as stage, reading(stage, "?after=999999") as reader:
         stage.bus.publish(EVICTED)
@@ -140,6 +148,8 @@ async def test_only_the_wished_kinds_and_runs_are_told(tmp_path: Path) -> None:
     ("query", "param"),
     [
         ("after=x", "after"),
+        ("last=x", "last"),
+        ("last=999999", "last"),
         ("after=-1", "after"),
         ("after=99999999999999999999", "after"),
         ("kinds=run.started,run.stopped", "kinds"),
