@@ -28,17 +28,23 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The exact versions of uv.lock where its index answers; else (a mirror, an index of one's own) the ranges of pyproject.toml.
+# The exact versions of uv.lock where its index answers; else (a mirror, an index of one's own) the ranges of
+# pyproject.toml.
 $(STAMP): pyproject.toml uv.lock
-	@tools=$$(command -v uv || true); \
-	if [ -z "$$tools" ]; then \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Lar needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }; \
+	uv=$$(command -v uv || true); \
+	if [ -z "$$uv" ]; then \
 	  [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV) || exit 1; \
 	  [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv || exit 1; \
-	  tools=$(BIN)/uv; \
+	  uv=$(BIN)/uv; \
 	fi; \
 	echo "Setting up Lar's own environment in $(VENV) …"; \
-	"$$tools" sync --quiet --frozen --inexact --compile-bytecode --python $(PYTHON) 2>$(VENV).log \
-	  || { echo "The locked versions cannot be had (see $(VENV).log): taking the newest that pyproject.toml allows."; \
-	       [ -x $(BIN)/python ] || "$$tools" venv --quiet --python $(PYTHON) $(VENV); \
-	       "$$tools" pip install --quiet --compile-bytecode --python $(BIN)/python --editable . --group dev; } \
-	  && $(BIN)/python -m compileall -q runtime tui && rm -f $(VENV).log && touch $(STAMP)
+	if "$$uv" sync --quiet --frozen --inexact --compile-bytecode --python $(PYTHON) 2>$(VENV).log; \
+	then rm -f $(VENV).log; \
+	else \
+	  echo "The locked versions cannot be had (see $(VENV).log): taking the newest that pyproject.toml allows."; \
+	  [ -x $(BIN)/python ] || "$$uv" venv --quiet --python $(PYTHON) $(VENV) || exit 1; \
+	  "$$uv" pip install --quiet --compile-bytecode --python $(BIN)/python --editable . --group dev || exit 1; \
+	fi; \
+	$(BIN)/python -m compileall -q runtime tui && touch $(STAMP)
