@@ -61,21 +61,24 @@ class Launch:
     """Whether the model `scripted` is offered."""
 
 
-async def serve(launch: Launch, on_started: Callable[[Bound], None]) -> None:
-    """Be the server until SIGINT or SIGTERM; a second one ends it at once. `on_started`: it answers now.
+async def serve(launch: Launch, on_started: Callable[[Bound], None], on_stopping: Callable[[], None]) -> None:
+    """Be the server until SIGINT, SIGTERM or SIGHUP; a second one ends it at once.
+
+    `on_started` is called once it answers, `on_stopping` when it begins to stop.
 
     Raises SettingsInvalid, StoreUnavailable or KeysUnreadable when it cannot start.
     """
     stop = anyio.Event()
 
     async def _watch_signals(task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             task_status.started()
             async for number in signals:
                 if stop.is_set():
                     os._exit(128 + number)  # workers see the end of their pipes and go as well
                 logger.info("stopping", extra={"signal": signal.Signals(number).name})
                 stop.set()
+                on_stopping()
 
     async with anyio.create_task_group() as tasks:
         await tasks.start(lambda *, task_status: _watch_signals(task_status))

@@ -27,8 +27,12 @@ def serve_forever(chosen: argparse.Namespace) -> int:
     def greet(bound: Bound) -> None:
         _greet(place, settings, bound, log)
 
+    def tell_stop() -> None:
+        grace_s = settings.server.shutdown_grace_s
+        notice(f"Stopping: running answers have {grace_s:g} s to end. Ctrl-C again ends at once.")
+
     try:
-        anyio.run(serve, launch, greet)
+        anyio.run(serve, launch, greet, tell_stop)
     except KeysUnreadable as problem:
         raise CommandFailed(str(problem), EXIT_USAGE) from problem
 

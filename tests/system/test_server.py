@@ -180,6 +180,37 @@ def test_a_stopped_server_leaves_no_child_and_says_goodbye_in_the_journal(tmp_pa
     assert kinds == ["server.started", "server.stopped", "server.started"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_stop_the_server_in_order(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with running_server(tmp_path) as server:
+        ask(server, "hello")
+        children = server.children()
+        server.process.send_signal(number)
+        assert server.process.wait(20) == 0
+        _, alive = psutil.wait_procs(children, timeout=5)
+
+    assert children
+    assert not alive
+    assert "Stopped." in (tmp_path / "serve.txt").read_text()
+
+
+def test_a_second_signal_ends_a_server_that_still_waits_for_a_run(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        stream = server.openai().chat.completions.create(model="scripted", messages=user(LONG), stream=True)
+        next(iter(stream))
+        children = server.children()
+        server.process.send_signal(signal.SIGINT)
+        while server.get("/readyz").status_code == 200:
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(5) == 128 + signal.SIGINT
+        _, alive = psutil.wait_procs(children, timeout=5)
+
+    assert not alive
+
+
 def test_a_killed_server_leaves_no_child_and_its_journal_intact(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         ask(server, "[[say: remembered]]")
