@@ -10,7 +10,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from runtime.core.settings import DEFAULT_MODEL
-from tests.kit.server import RunningServer, lar, running_server
+from tests.kit.server import RunningServer, background_server, lar, running_server
 
 pytestmark = pytest.mark.engine
 
@@ -146,9 +146,10 @@ def test_damaged_weights_are_a_clear_error_and_other_models_go_on(
 
 
 def test_the_command_asks_the_real_model(real_home: Path) -> None:
-    answer = lar(real_home, "chat", QUESTION, "--temperature", "0")
-    piped = lar(real_home, "chat", "--max-tokens", "8", stdin="Say hello.")
-    stopped = lar(real_home, "stop")
+    with background_server(real_home):
+        answer = lar(real_home, "chat", QUESTION, "--temperature", "0")
+        piped = lar(real_home, "chat", "--max-tokens", "8", stdin="Say hello.")
+        stopped = lar(real_home, "stop")
 
     assert answer.returncode == 0
     assert "Paris" in answer.stdout

@@ -74,6 +74,16 @@ def lar(home: Path, *arguments: str, stdin: str | bytes = "") -> "subprocess.Com
 
 
 @contextmanager
+def background_server(home: Path) -> Iterator[None]:
+    """Stop the server that commands have started in the background, also when the test fails."""
+    try:
+        yield
+    finally:
+        if find_instance(home) is not None:
+            lar(home, "stop")
+
+
+@contextmanager
 def running_server(home: Path, options: Sequence[str] = ("--scripted",)) -> Iterator[RunningServer]:
     """Start `lar serve` on a free port and wait until it answers."""
     home.mkdir(parents=True, exist_ok=True)

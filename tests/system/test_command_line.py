@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.server import RunningServer, environment, lar, running_server
+from tests.kit.server import RunningServer, background_server, environment, lar, running_server
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +153,10 @@ def test_the_doctor_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
 
 
 def test_a_command_starts_the_server_in_the_background_and_stop_ends_it(tmp_path: Path) -> None:
-    listed = lar(tmp_path, "models", "list")
-    status = json.loads(lar(tmp_path, "status", "--json").stdout)
-    stopped = lar(tmp_path, "stop")
+    with background_server(tmp_path):
+        listed = lar(tmp_path, "models", "list")
+        status = json.loads(lar(tmp_path, "status", "--json").stdout)
+        stopped = lar(tmp_path, "stop")
 
     assert listed.returncode == 0
     assert "smollm2-135m-instruct *" in listed.stdout
