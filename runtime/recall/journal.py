@@ -41,6 +41,8 @@ MIGRATIONS = (
 
 _BATCH = 1024
 """Facts per write: what a busy server makes in a few seconds."""
+_BLOCK = 4096
+"""Numbers whose facts are weighed together when the oldest have to go."""
 _RETRY_S = 1.0
 _RETENTION_EVERY_S = 3600.0
 _DAY_S = 86400.0
@@ -112,18 +114,38 @@ class DuckJournal:
 
     async def retain(self, settings: JournalSettings, now: float) -> None:
         """Remove facts older than `keep_days` and, oldest first, what exceeds `keep_bytes` of text."""
-        rows = await self._database.read(
-            "SELECT coalesce(max(seq), 0) FROM (SELECT seq, told_at, "
-            "sum(strlen(body)) OVER (ORDER BY seq DESC) AS kept FROM event) WHERE told_at < ? OR kept > ?",
-            [now - settings.keep_days * _DAY_S, settings.keep_bytes],
+        too_old = await self._database.read(
+            "SELECT coalesce(max(seq), 0) FROM event WHERE told_at < ?", [now - settings.keep_days * _DAY_S]
         )
-        newest_to_go = int(rows[0][0])
+        newest_to_go = max(int(too_old[0][0]), await self._newest_beyond(settings.keep_bytes))
         if newest_to_go == 0:
             return
 
         await self._database.write(
             lambda connection: _execute(connection, "DELETE FROM event WHERE seq <= ?", [newest_to_go])
         )
+
+    async def _newest_beyond(self, keep_bytes: int) -> int:
+        """Return the newest seq whose text, with all that is newer, exceeds `keep_bytes`; 0 if none does.
+
+        Sums by blocks of numbers, then inside the one block where the limit falls: a running sum over all
+        facts would hold the whole journal in memory.
+        """
+        blocks = await self._database.read(
+            "SELECT seq // $1 AS block, sum(strlen(body)) FROM event GROUP BY block ORDER BY block DESC",
+            [_BLOCK],
+        )
+        left = keep_bytes
+        for block, size in blocks:
+            if size > left:
+                rows = await self._database.read(
+                    "SELECT max(seq) FROM (SELECT seq, sum(strlen(body)) OVER (ORDER BY seq DESC) AS kept "
+                    "FROM event WHERE seq >= $1 AND seq < $2) WHERE kept > $3",
+                    [block * _BLOCK, (block + 1) * _BLOCK, left],
+                )
+                return int(rows[0][0])
+            left -= size
+        return 0
 
     async def _store(self, batch: Sequence[Envelope]) -> bool:
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import duckdb
+import msgspec
 import pytest
 
 from runtime.core.bus import Bus
@@ -99,6 +100,25 @@ async def test_old_facts_and_too_many_facts_are_removed_oldest_first(journal: Du
 
     assert after_age == list(range(2, 12))
     assert after_size == [10, 11]
+
+
+@pytest.mark.parametrize("keep", [0, 1, 99, 100, 5_000, 11_999, 12_000, 30_000])
+async def test_what_is_kept_by_size_is_the_newest_that_fits_whatever_the_holes(
+    journal: DuckJournal, keep: int
+) -> None:
+    numbers = [*range(1, 60), *range(4090, 4130), *range(20_000, 20_050)]
+    stored = [Envelope(seq=seq, at=1.0, event=RunQueued(position=seq)) for seq in numbers]
+    await journal.append(stored)
+    fitting: list[int] = []
+    size = 0
+    for envelope in reversed(stored):
+        size += len(msgspec.json.encode(envelope.event))
+        if size <= keep:
+            fitting.insert(0, envelope.seq)
+
+    await journal.retain(JournalSettings(keep_days=1e6, keep_bytes=max(1, keep)), 1.0)
+
+    assert [each.seq for each in await journal.read(EventQuery())] == fitting
 
 
 async def test_the_bus_is_kept_until_it_closes(journal: DuckJournal) -> None:
