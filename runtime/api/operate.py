@@ -5,7 +5,7 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.deps import DEPS
-from runtime.api.openai.readiness import unknown_model
+from runtime.api.readiness import unknown_model
 from runtime.core.errors import Fault, LarError, ModelUnavailable
 from runtime.core.ids import ModelId
 from runtime.core.states import ModelState

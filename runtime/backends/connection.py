@@ -11,11 +11,12 @@ import anyio
 import msgspec
 
 from runtime.backends.child import Child
-from runtime.backends.convert import to_generate, to_output
+from runtime.backends.convert import to_output, to_work
 from runtime.backends.protocol import (
     Cancel,
     Credit,
     Delta,
+    Embedded,
     Failed,
     Finished,
     FromWorker,
@@ -26,12 +27,14 @@ from runtime.backends.protocol import (
     Ping,
     Pong,
     Ready,
+    Scored,
     Started,
+    Tokenized,
     Tuning,
 )
 from runtime.core.errors import Fault, WorkerFailed
 from runtime.core.ids import ModelId, WorkerId
-from runtime.core.messages import Broke, ChatRequest, Ended, Output
+from runtime.core.messages import Broke, Ended, Output, Request
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +118,8 @@ class Worker:
         self.worker = worker_id
         self.spec = spec
         self.facts = ModelFacts(context_tokens=0, sequences=1)
+        self.gauges: dict[str, float] = {}
+        """What the engine last said of itself; a heartbeat old."""
         self.ended = anyio.Event()
         """Set when the worker serves no more; `fault` says why."""
         self.fault: Fault | None = None
@@ -123,7 +128,7 @@ class Worker:
         self._next_seq = 1
 
     @asynccontextmanager
-    async def generate(self, request: ChatRequest, index: int) -> AsyncIterator[WorkerGeneration]:
+    async def generate(self, request: Request, index: int) -> AsyncIterator[WorkerGeneration]:
         """Submit one choice; leaving the context cancels what still lives. Raises WorkerFailed."""
         if self.fault is not None:
             raise WorkerFailed(self.fault)
@@ -133,7 +138,7 @@ class Worker:
         generation = WorkerGeneration(self, seq)
         self._generations[seq] = generation
         try:
-            self._child.send(to_generate(request, index, seq, CREDITS))
+            self._child.send(to_work(request, index, seq, CREDITS))
             yield generation
         finally:
             generation.close()
@@ -149,7 +154,7 @@ class Worker:
     def route(self, frame: FromWorker) -> None:
         """Hand a frame to the generation that it belongs to."""
         match frame:
-            case Started() | Delta() | Finished() | Failed():
+            case Started() | Delta() | Embedded() | Scored() | Tokenized() | Finished() | Failed():
                 generation = self._generations.get(frame.seq)
                 if generation is not None:
                     generation.put(to_output(frame))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from anyio.abc import TaskGroup
 
+from runtime.backends.connection import Worker
 from runtime.backends.install import Installer
 from runtime.backends.pool import Pool
 from runtime.backends.shelf import Entry, Shelf
@@ -12,7 +13,7 @@ from runtime.core.clock import Clock
 from runtime.core.errors import Fault, LarError
 from runtime.core.events import Event, ModelFailed, ModelInstalled, ModelInstalling, ModelLoading, Progress
 from runtime.core.ids import ModelId
-from runtime.core.states import ModelStage, ModelState
+from runtime.core.states import Feature, ModelStage, ModelState
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,8 @@ class Library:
             sequences=entry.sequences,
             running=running,
             waiting=waiting,
-            features=entry.engine.features,
+            features=_features(entry, worker),
+            gauges=worker.gauges if worker else {},
             progress=progress,
             fault=fault,
         )
@@ -152,3 +154,10 @@ class Library:
 
         fault = self._pool.faults.get(entry.id)
         return ("installed" if fault is None else "broken"), None, fault
+
+
+def _features(entry: Entry, worker: Worker | None) -> frozenset[Feature]:
+    """Return what the engine offers, or less where the loaded model knows better."""
+    offered = entry.engine.features
+    told = worker.facts.features if worker else None
+    return offered if told is None else offered.intersection(told)

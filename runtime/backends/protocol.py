@@ -12,6 +12,8 @@ independent of `core.messages`, which may change without breaking a worker of an
       │ ◄───────────────── Ready(facts)     │   or LoadFailed
       │  Generate(seq, credits) ──────────► │
       │ ◄── Started, Delta …, Finished      │   or Failed, once
+      │  Embed, Rerank, Tokenize, … ──────► │
+      │ ◄── Started, what was asked, Finished   or Failed, once
       │  Credit(seq, n), Cancel(seq) ─────► │
       │  Ping(token) ─────────────────────► │
       │ ◄───────────────── Pong(token)      │   answered beside the engine's own thread
@@ -22,7 +24,7 @@ from typing import Any, Literal
 
 import msgspec
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True, tag_field="t", omit_defaults=True):
@@ -53,6 +55,20 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_k: int | None = None
     min_p: float | None = None
     chat_template: str | None = None
+    kv_type: str = "f16"
+    """How keys and values are stored: f32, f16, bf16, q8_0, q5_1, q5_0, q4_1 or q4_0."""
+    cache_ram_bytes: int = 0
+    """Prefixes that left the context are kept in memory up to so much; 0: not at all."""
+    cache_disk_bytes: int = 0
+    """The same on disk."""
+    cache_folder: str | None = None
+    """Where on disk; the engine may delete what is in it."""
+    speculation: bool = True
+    """Whether tokens may be guessed ahead where that pays."""
+    adapters: dict[str, str] = {}
+    """LoRA adapters that requests may ask for: name to path of the file."""
+    projector: str | None = None
+    """The weights that turn pictures into tokens."""
 
 
 class Load(Frame, frozen=True, kw_only=True, tag="load"):
@@ -71,6 +87,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    typical_p: float | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repeat_penalty: float = 1.0
@@ -82,14 +99,37 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ignore_eos: bool = False
 
 
-class Generate(Frame, frozen=True, kw_only=True, tag="generate"):
-    """Begin one generation. `seq` is unique in the life of the worker."""
+class RawPrompt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A prompt that no chat template touches: text or tokens, and what may come after the answer."""
+
+    text: str | None = None
+    tokens: tuple[int, ...] | None = None
+    suffix: str | None = None
+    is_echoed: bool = False
+
+
+class Asking(Frame, frozen=True, kw_only=True):
+    """Base of the frames that begin a seq. `seq` is unique in the life of the worker."""
 
     seq: int
-    messages: list[dict[str, Any]]
+    credits: int = 64
+    """Frames of content that may be sent before the parent grants more."""
+    principal: str = ""
+    """Whose share of the model it counts against."""
+    priority: Literal["interactive", "agent", "batch"] = "interactive"
+
+
+class Generate(Asking, frozen=True, kw_only=True, tag="generate"):
+    """Begin one generation."""
+
+    messages: list[dict[str, Any]] = []
+    """In the OpenAI chat form; a picture is a part {"type": "image", "data": bytes}."""
+    prompt: RawPrompt | None = None
+    """Instead of messages."""
     sampling: Sampling = Sampling()
     tools: list[dict[str, Any]] = []
-    """Each as {"type": "function", "function": {name, description?, parameters?}}."""
+    """Each as {"type": "function", "function": {name, description?, parameters?}} or
+    {"type": "custom", "custom": {name, description?, syntax, definition?}}."""
     tool_mode: Literal["none", "auto", "required"] = "auto"
     tool_names: tuple[str, ...] = ()
     """When not empty, only these tools may be called."""
@@ -97,8 +137,43 @@ class Generate(Frame, frozen=True, kw_only=True, tag="generate"):
     format_type: Literal["text", "json_object", "json_schema"] = "text"
     format_schema: dict[str, Any] | None = None
     reasoning_effort: str | None = None
-    credits: int = 64
-    """Delta frames that may be sent before the parent grants more."""
+    adapter: str | None = None
+    """A LoRA adapter, by its name in the tuning."""
+    deadline_s: float | None = None
+    """How long it may wait for its first step."""
+
+
+class Embed(Asking, frozen=True, kw_only=True, tag="embed"):
+    """Turn texts into vectors of unit length."""
+
+    inputs: list[str | list[int]]
+    dimensions: int | None = None
+    """Keep so many numbers of each, and make it unit length again."""
+
+
+class Rerank(Asking, frozen=True, kw_only=True, tag="rerank"):
+    """Score documents for a query."""
+
+    query: str
+    documents: list[str]
+
+
+class Tokenize(Asking, frozen=True, kw_only=True, tag="tokenize"):
+    """Turn text, or the prompt of a chat, into tokens."""
+
+    text: str | None = None
+    chat: Generate | None = None
+    adds_special: bool = True
+    parses_special: bool = True
+
+
+class Detokenize(Asking, frozen=True, kw_only=True, tag="detokenize"):
+    """Turn tokens into text; it comes as one Delta."""
+
+    tokens: list[int]
+
+
+Work = Generate | Embed | Rerank | Tokenize | Detokenize
 
 
 class Credit(Frame, frozen=True, kw_only=True, tag="credit"):
@@ -124,7 +199,7 @@ class Shutdown(Frame, frozen=True, kw_only=True, tag="shutdown"):
     """Free the model and exit with status 0."""
 
 
-ToWorker = Load | Generate | Credit | Cancel | Ping | Shutdown
+ToWorker = Load | Work | Credit | Cancel | Ping | Shutdown
 
 
 # ---- worker to parent
@@ -154,6 +229,10 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vocabulary: int = 0
     parameters: int = 0
     description: str = ""
+    dimensions: int = 0
+    """Numbers in a vector, where the model makes any."""
+    features: tuple[str, ...] | None = None
+    """What this model can be asked for, where that is less than its engine offers."""
 
 
 class Ready(Frame, frozen=True, kw_only=True, tag="ready"):
@@ -182,6 +261,7 @@ class ToolCallPiece(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    type: Literal["function", "custom"] = "function"
 
 
 class Alternative(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +291,29 @@ class Delta(Frame, frozen=True, kw_only=True, tag="delta"):
     """Tokens generated since the last delta (a step may hold text back at a split character)."""
 
 
+class Embedded(Frame, frozen=True, kw_only=True, tag="embedded"):
+    """Vectors as 32-bit floats, little endian; the first belongs to input `start`. Costs one credit."""
+
+    seq: int
+    start: int
+    vectors: list[bytes]
+
+
+class Scored(Frame, frozen=True, kw_only=True, tag="scored"):
+    """One score per document. Costs one credit."""
+
+    seq: int
+    scores: list[float]
+
+
+class Tokenized(Frame, frozen=True, kw_only=True, tag="tokenized"):
+    """The tokens, and the bytes that each stands for. Costs one credit."""
+
+    seq: int
+    tokens: list[int]
+    pieces: list[bytes] = []
+
+
 class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     """The seq ended; nothing follows."""
 
@@ -219,7 +322,11 @@ class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    """Of the prompt, those that were not computed for this seq."""
     reasoning_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    forced_tokens: int = 0
 
 
 class Failed(Frame, frozen=True, kw_only=True, tag="failed"):
@@ -234,9 +341,16 @@ class Pong(Frame, frozen=True, kw_only=True, tag="pong"):
 
     token: int
     step_s: float
+    gauges: dict[str, float] = {}
+    """What the engine counts of itself, by name."""
 
 
-FromWorker = Hello | Loading | Ready | LoadFailed | Started | Delta | Finished | Failed | Pong
+Content = Delta | Embedded | Scored | Tokenized
+"""What a seq yields between Started and its end; each costs a credit."""
+
+OfSeq = Started | Content | Finished | Failed
+
+FromWorker = Hello | Loading | Ready | LoadFailed | OfSeq | Pong
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -170,6 +170,7 @@ class Supervisor:
             heard.at = self._clock.monotonic()
             if isinstance(frame, Pong):
                 heard.step_s = frame.step_s
+                worker.gauges = frame.gauges
             else:
                 worker.route(frame)
 

@@ -25,6 +25,9 @@ from runtime.backends.protocol import (
     Cancel,
     Credit,
     Delta,
+    Detokenize,
+    Embed,
+    Embedded,
     Failed,
     Fault,
     Finished,
@@ -37,7 +40,11 @@ from runtime.backends.protocol import (
     Ping,
     Pong,
     Ready,
+    Rerank,
+    Scored,
     Shutdown,
+    Tokenize,
+    Tokenized,
     ToWorker,
     decode_to_worker,
     encode,
@@ -59,6 +66,8 @@ class Channel:
         self.inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
         self.step_began: float | None = None
         """Monotonic time at which the engine's present step began; None between steps."""
+        self.gauges: dict[str, float] = {}
+        """What the engine counted after its last step; replaced whole, never changed."""
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._lock = threading.Lock()
@@ -84,7 +93,8 @@ class Channel:
     def _take(self, frame: ToWorker) -> None:
         if isinstance(frame, Ping):
             began = self.step_began
-            self.send(Pong(token=frame.token, step_s=0.0 if began is None else time.monotonic() - began))
+            step_s = 0.0 if began is None else time.monotonic() - began
+            self.send(Pong(token=frame.token, step_s=step_s, gauges=self.gauges))
         else:
             self.inbox.put(frame)
 
@@ -121,7 +131,7 @@ class Loop:
 
     def _take(self, frame: ToWorker) -> None:
         match frame:
-            case Generate():
+            case Generate() | Embed() | Rerank() | Tokenize() | Detokenize():
                 self._credits[frame.seq] = frame.credits
                 self._engine.submit(frame)
             case Credit():
@@ -138,10 +148,12 @@ class Loop:
         self._channel.step_began = time.monotonic()
         frames = self._engine.step(blocked)
         self._channel.step_began = None
+        if frames:
+            self._channel.gauges = self._engine.gauges()
         for frame in frames:
             self._channel.send(frame)
             match frame:
-                case Delta():
+                case Delta() | Embedded() | Scored() | Tokenized():
                     self._credits[frame.seq] -= 1
                 case Finished() | Failed():
                     self._credits.pop(frame.seq, None)

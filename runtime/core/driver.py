@@ -22,7 +22,7 @@ from runtime.core.errors import Fault, LarError
 from runtime.core.events import Event, RunRequested
 from runtime.core.gate import Principal
 from runtime.core.ids import ModelId, RunId, new_run_id
-from runtime.core.messages import Broke, ChatRequest, Output
+from runtime.core.messages import Broke, Output, Request
 from runtime.core.ports import Generation, Lease, ModelPool
 from runtime.core.settings import AdmissionSettings
 from runtime.core.turn import (
@@ -71,7 +71,7 @@ class RunHandle:
 class Run:
     """One live run: its machine and what it holds. `Runs` makes and starts it."""
 
-    def __init__(self, runs: "Runs", request: ChatRequest, requested: RunRequested) -> None:
+    def __init__(self, runs: "Runs", request: Request, requested: RunRequested) -> None:
         self.id = new_run_id()
         self.granted = anyio.Event()
         self._runs = runs
@@ -266,7 +266,7 @@ class Runs:
         return not self._is_stopping
 
     async def start(
-        self, request: ChatRequest, principal: Principal, *, route: str, is_stream: bool
+        self, request: Request, principal: Principal, *, route: str, is_stream: bool
     ) -> RunHandle:
         """Begin a run; return its handle at once. Raises LarError (shutting_down) while the server stops."""
         if self._is_stopping:
@@ -280,7 +280,7 @@ class Runs:
             choices=request.choices,
             is_stream=is_stream,
         )
-        run = Run(self, request, requested)
+        run = Run(self, msgspec.structs.replace(request, principal=principal.id), requested)
         self._live[run.id] = run
         self._tasks.start_soon(run.live)
         return run.handle

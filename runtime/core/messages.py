@@ -15,15 +15,30 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "cancelled"]
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One part of a message's content. Only text reaches engines today; `api` refuses the rest."""
+Priority = Literal["interactive", "agent", "batch"]
+"""Who goes first: a person who waits, an agent at work, work that may take all night."""
 
-    type: Literal["text", "refusal"] = "text"
-    text: str = ""
+
+class TextPart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """A part of a message's content that is text."""
+
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="image"):
+    """A picture as an encoded file (PNG, JPEG, GIF, BMP); only models with a projector take it."""
+
+    data: bytes
+
+
+ContentPart = TextPart | ImagePart
 
 
 class FunctionCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A function that the model wants called, its arguments as JSON text."""
+    """A function that the model wants called, its arguments as JSON text.
+
+    Of a custom tool, `arguments` is the input as it stands: free text, or text of the tool's grammar.
+    """
 
     name: str
     arguments: str
@@ -34,14 +49,14 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     function: FunctionCall
-    type: Literal["function"] = "function"
+    type: Literal["function", "custom"] = "function"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message of a conversation; content is text once `api` has joined its parts."""
+    """One message of a conversation. Content is text, or parts where a picture is among them."""
 
     role: Role
-    content: str | None = None
+    content: str | tuple[ContentPart, ...] | None = None
     name: str | None = None
     reasoning_content: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
@@ -55,6 +70,16 @@ class FunctionTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+
+
+class CustomTool(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool whose input is text of a form: any text, a Lark grammar, or a regular expression."""
+
+    name: str
+    description: str | None = None
+    syntax: Literal["text", "lark", "regex"] = "text"
+    definition: str | None = None
+    """The grammar or the expression; None for free text."""
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +105,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    typical_p: float | None = None
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repeat_penalty: float = 1.0
@@ -92,19 +118,81 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     ignore_eos: bool = False
 
 
-class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One accepted chat completion."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What every request to a model has."""
 
     model: ModelId
-    messages: tuple[Message, ...]
-    tools: tuple[FunctionTool, ...] = ()
+    principal: str = ""
+    """Whose share of the model it counts against; set by `Runs.start`."""
+    priority: Priority = "interactive"
+    choices: int = 1
+    """How many independent answers (`n`)."""
+
+
+class RawPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt that no chat template touches."""
+
+    text: str | None = None
+    tokens: tuple[int, ...] | None = None
+    """Instead of text."""
+    suffix: str | None = None
+    """What comes after the answer: fill in the middle."""
+    is_echoed: bool = False
+    """Whether the answer begins with the prompt, with its log probabilities where these are asked for."""
+
+
+class ChatRequest(Asked, frozen=True, kw_only=True):
+    """One accepted generation: a chat, or the continuation of a raw prompt."""
+
+    messages: tuple[Message, ...] = ()
+    prompt: RawPrompt | None = None
+    """Instead of messages."""
+    tools: tuple[FunctionTool | CustomTool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
     response_format: ResponseFormat = ResponseFormat()
     sampling: Sampling = Sampling()
     reasoning_effort: str | None = None
-    choices: int = 1
-    """How many independent answers (`n`)."""
+    adapter: str | None = None
+    """A LoRA adapter of the model, by its name in lar.toml."""
+    deadline_s: float | None = None
+    """How long the generation may wait inside the engine for its first step."""
+
+
+class EmbedRequest(Asked, frozen=True, kw_only=True):
+    """Texts to turn into vectors."""
+
+    inputs: tuple[str | tuple[int, ...], ...]
+    dimensions: int | None = None
+    """Keep so many numbers of each vector, and make it unit length again."""
+
+
+class RerankRequest(Asked, frozen=True, kw_only=True):
+    """Documents to score for a query."""
+
+    query: str
+    documents: tuple[str, ...]
+
+
+class TokenizeRequest(Asked, frozen=True, kw_only=True):
+    """Text, or a chat as the model's template writes it, to turn into tokens."""
+
+    text: str | None = None
+    chat: ChatRequest | None = None
+    """Instead of text: its prompt is tokenised, nothing is generated."""
+    adds_special: bool = True
+    """Whether the tokens that the model expects around a text are added."""
+    parses_special: bool = True
+    """Whether the text may name control tokens."""
+
+
+class DetokenizeRequest(Asked, frozen=True, kw_only=True):
+    """Tokens to turn into text; it comes as one Delta."""
+
+    tokens: tuple[int, ...]
+
+
+Request = ChatRequest | EmbedRequest | RerankRequest | TokenizeRequest | DetokenizeRequest
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +216,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, kw_only=True):
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    type: Literal["function", "custom"] = "function"
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +226,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    drafted_tokens: int = 0
+    """Guessed ahead and checked."""
+    accepted_tokens: int = 0
+    """Of the drafted ones, those that the model agreed to."""
+    forced_tokens: int = 0
+    """Put there by a grammar that left no choice, without asking the model."""
 
     @property
     def total_tokens(self) -> int:
@@ -160,6 +255,28 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, tag="delta"):
     tokens: int = 1
 
 
+class Vectors(msgspec.Struct, frozen=True, kw_only=True, tag="vectors"):
+    """Some of the vectors that were asked for, in the order of the inputs."""
+
+    start: int
+    """Which input the first of them belongs to."""
+    vectors: tuple[bytes, ...]
+    """Each as 32-bit floats, little endian."""
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True, tag="scores"):
+    """One score per document, in their order; greater is better."""
+
+    scores: tuple[float, ...]
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, tag="tokens"):
+    """The tokens of a text, and the text that each stands for."""
+
+    tokens: tuple[int, ...]
+    pieces: tuple[bytes, ...] = ()
+
+
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     """The generation is complete; nothing follows."""
 
@@ -173,4 +290,4 @@ class Broke(msgspec.Struct, frozen=True, kw_only=True, tag="broke"):
     fault: Fault
 
 
-Output = Began | Delta | Ended | Broke
+Output = Began | Delta | Vectors | Scores | Tokens | Ended | Broke

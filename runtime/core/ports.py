@@ -8,7 +8,7 @@ import msgspec
 
 from runtime.core.events import Envelope
 from runtime.core.ids import ModelId, RunId, WorkerId
-from runtime.core.messages import ChatRequest, Output
+from runtime.core.messages import Output, Request
 from runtime.core.states import ModelState
 
 
@@ -29,7 +29,7 @@ class Lease(Protocol):
     def worker(self) -> WorkerId:
         """The worker that serves."""
 
-    def generate(self, request: ChatRequest, index: int) -> AbstractAsyncContextManager[Generation]:
+    def generate(self, request: Request, index: int) -> AbstractAsyncContextManager[Generation]:
         """Submit one choice of the request; leaving the context cancels it if it still lives.
 
         Raises WorkerFailed when the worker is gone already.

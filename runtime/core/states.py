@@ -22,6 +22,15 @@ Feature = Literal[
     "min_p",
     "top_k",
     "ignore_eos",
+    "typical_p",
+    "custom_tools",
+    "completions",
+    "suffix",
+    "images",
+    "adapters",
+    "embeddings",
+    "rerank",
+    "tokenize",
 ]
 """What an engine honours beyond temperature, top_p, stop and limits; the API refuses the rest by name."""
 
@@ -44,6 +53,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Runs in the queue."""
     features: frozenset[Feature] = frozenset()
+    gauges: dict[str, float] = {}
+    """What the engine counts of itself while it is loaded, by name; a heartbeat old."""
     progress: Progress | None = None
     """Of the install or the load that is under way."""
     fault: Fault | None = None

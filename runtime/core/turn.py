@@ -34,7 +34,18 @@ from runtime.core.events import (
     TurnStarted,
 )
 from runtime.core.ids import WorkerId
-from runtime.core.messages import Began, Broke, Delta, Ended, FinishReason, Output, Usage
+from runtime.core.messages import (
+    Began,
+    Broke,
+    Delta,
+    Ended,
+    FinishReason,
+    Output,
+    Scores,
+    Tokens,
+    Usage,
+    Vectors,
+)
 
 MERGE_S = 0.25
 """Deltas are merged into one SeqDelta fact for so long: four a second per seq reach the bus."""
@@ -215,6 +226,8 @@ class Turn:
                 return [Publish(event=started), *self._emit(index, output)]
             case Delta():
                 return self._delta(index, seq, output, now)
+            case Vectors() | Scores() | Tokens():
+                return self._emit(index, output)
             case Ended():
                 return [
                     *self._end_seq(index, seq, output.reason, output.usage, now),
@@ -319,4 +332,7 @@ class Turn:
             completion_tokens=sum(usage.completion_tokens for usage in ended),
             cached_tokens=max((usage.cached_tokens for usage in ended), default=0),
             reasoning_tokens=sum(usage.reasoning_tokens for usage in ended),
+            drafted_tokens=sum(usage.drafted_tokens for usage in ended),
+            accepted_tokens=sum(usage.accepted_tokens for usage in ended),
+            forced_tokens=sum(usage.forced_tokens for usage in ended),
         )

@@ -7,7 +7,18 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from runtime.backends.engines.contract import Engine, StepFrame
-from runtime.backends.protocol import Choice, Delta, Failed, Fault, Finished, Generate, Started
+from runtime.backends.protocol import (
+    Choice,
+    Delta,
+    Embedded,
+    Failed,
+    Fault,
+    Finished,
+    Generate,
+    Scored,
+    Started,
+    Tokenized,
+)
 
 MOST_STEPS = 20_000
 """No test asks for more; an engine that needs more does not end its seqs."""
@@ -137,6 +148,8 @@ class Ledger:
                 assert frame.tokens >= 0
                 assert frame.tokens or frame.text or frame.reasoning or frame.tool_calls
                 account.deltas.append(frame)
+            case Embedded() | Scored() | Tokenized():
+                assert account.started is not None, "Started comes first"
             case Failed():
                 account.fault = frame.fault
                 assert frame.fault.message

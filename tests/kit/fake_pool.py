@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 
 from runtime.core.errors import Fault, ModelUnavailable
 from runtime.core.ids import ModelId, WorkerId
-from runtime.core.messages import Began, ChatRequest, Delta, Ended, FinishReason, Output, Usage
+from runtime.core.messages import Began, ChatRequest, Delta, Ended, FinishReason, Output, Request, Usage
 
 
 class Hold:
@@ -26,7 +27,7 @@ class Hold:
 
 
 Step = Output | Hold
-Script = Callable[[ChatRequest, int], Iterable[Step]]
+Script = Callable[[Any, int], Iterable[Step]]
 
 
 def saying(*texts: str, reason: FinishReason = "stop", prompt_tokens: int = 5) -> list[Step]:
@@ -74,7 +75,7 @@ class FakeLease:
         self._pool = pool
 
     @asynccontextmanager
-    async def generate(self, request: ChatRequest, index: int) -> AsyncIterator[FakeGeneration]:
+    async def generate(self, request: Request, index: int) -> AsyncIterator[FakeGeneration]:
         generation = FakeGeneration(self._pool.script(request, index))
         self._pool.requests.append(request)
         self._pool.generations.append(generation)
@@ -89,11 +90,18 @@ class FakePool:
     """Every model is resident at once, unless `fault` says why not."""
 
     def __init__(self, script: Script | Sequence[Step] = ()) -> None:
-        self.requests: list[ChatRequest] = []
+        self.requests: list[Request] = []
         self.generations: list[FakeGeneration] = []
         self.ended = 0
         self.fault: Fault | None = None
         self.play(script or saying("Hello", " there"))
+
+    @property
+    def chats(self) -> list[ChatRequest]:
+        """The requests that came, all of them generations."""
+        chats = [each for each in self.requests if isinstance(each, ChatRequest)]
+        assert len(chats) == len(self.requests)
+        return chats
 
     def play(self, script: Script | Sequence[Step]) -> None:
         """Use this script for what comes."""

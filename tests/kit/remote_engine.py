@@ -19,7 +19,7 @@ import msgspec
 from runtime.backends.engines.contract import Engine, LoadRefused, StepFrame
 from runtime.backends.engines.registry import create_engine
 from runtime.backends.framing import FrameDecoder, encode_frame
-from runtime.backends.protocol import Fault, Generate, ModelFacts, Tuning
+from runtime.backends.protocol import Fault, ModelFacts, Tuning, Work
 
 ROOT = Path(__file__).parents[2]
 ANSWER_S = 60.0
@@ -36,7 +36,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
 
 class Submit(msgspec.Struct, frozen=True, tag=True):
-    request: Generate
+    request: Work
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -66,6 +66,7 @@ class Answer(msgspec.Struct, frozen=True):
     facts: ModelFacts | None = None
     fault: Fault | None = None
     frames: list[StepFrame] = []
+    gauges: dict[str, float] = {}
     error: str | None = None
     """The traceback of what the engine raised and should not have."""
 
@@ -119,6 +120,7 @@ class RemoteEngine:
         self._child = child
         self._number = number
         self._is_busy = False
+        self._gauges: dict[str, float] = {}
 
     def load(self, path: str | None, tuning: Tuning, report: Callable[[float], None]) -> ModelFacts:
         answer = self._call(Load(path, tuning))
@@ -131,7 +133,7 @@ class RemoteEngine:
         assert answer.facts is not None
         return answer.facts
 
-    def submit(self, request: Generate) -> None:
+    def submit(self, request: Work) -> None:
         self._call(Submit(request))
 
     def cancel(self, seq: int) -> None:
@@ -143,12 +145,16 @@ class RemoteEngine:
     def is_busy(self) -> bool:
         return self._is_busy
 
+    def gauges(self) -> dict[str, float]:
+        return self._gauges
+
     def close(self) -> None:
         self._call(Close())
 
     def _call(self, method: Method) -> Answer:
         answer = self._child.call(self._number, method)
         self._is_busy = answer.is_busy
+        self._gauges = answer.gauges
         return answer
 
 
@@ -206,7 +212,7 @@ def _answer(engines: dict[int, Engine], call: Call, name: str) -> Answer:
         case Close():
             engine.close()
 
-    return Answer(is_busy=engine.is_busy(), frames=frames)
+    return Answer(is_busy=engine.is_busy(), frames=frames, gauges=engine.gauges())
 
 
 def _load(engine: Engine, path: str | None, tuning: Tuning) -> Answer:

@@ -132,7 +132,7 @@ async def test_stream_and_whole_answer_say_the_same(tmp_path: Path) -> None:
         assert [each.function.arguments for each in again] == ['{"city":"Lisboa"}', "{}"]
         assert whole.choices[0].message.content is None
         assert whole.choices[0].finish_reason == streamed.choices[0].finish_reason == "tool_calls"
-        assert stage.pool.requests[0].tools[0].name == "get_weather"
+        assert stage.pool.chats[0].tools[0].name == "get_weather"
 
 
 async def test_a_tool_result_goes_back_to_the_model(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_a_tool_result_goes_back_to_the_model(tmp_path: Path) -> None:
         second = await client.chat.completions.create(model="m", messages=conversation, tools=[WEATHER])
 
         assert second.choices[0].message.content == "It is mild."
-        asked = stage.pool.requests[-1].messages
+        asked = stage.pool.chats[-1].messages
         assert [each.role for each in asked] == ["user", "assistant", "tool", "tool"]
         assert asked[1].tool_calls[0].function.arguments == '{"city":"Lisboa"}'
         assert asked[2].tool_call_id == "call_1"
@@ -210,8 +210,8 @@ async def test_log_probabilities_are_told(tmp_path: Path) -> None:
         assert found.content[0].top_logprobs[0].logprob == -0.5
         assert whole.choices[0].finish_reason == "length"
         assert chunks[1].choices[0].logprobs is not None
-        assert stage.pool.requests[0].sampling.logprobs == 1
-        assert stage.pool.requests[1].sampling.logprobs == 0
+        assert stage.pool.chats[0].sampling.logprobs == 1
+        assert stage.pool.chats[1].sampling.logprobs == 0
 
 
 async def test_several_choices_are_kept_apart_and_share_their_prompt(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ async def test_a_json_schema_reaches_the_model(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage, stage.openai() as client:
         await client.chat.completions.create(model="m", messages=QUESTION, response_format=schema)
 
-        asked = stage.pool.requests[0].response_format
+        asked = stage.pool.chats[0].response_format
         assert (asked.type, asked.name, asked.schema, asked.strict) == (
             "json_schema",
             "city",

@@ -34,7 +34,7 @@ async def test_an_answer_comes_in_pieces(tmp_path: Path) -> None:
     assert "".join(each.text for each in pieces) == "Hello there"
     assert [each.finish_reason for each in pieces if each.finish_reason] == ["stop"]
     assert pieces[-1].completion_tokens == 2
-    assert stage.pool.requests[0].sampling.temperature == 0
+    assert stage.pool.chats[0].sampling.temperature == 0
 
 
 async def test_events_are_followed(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from runtime.api.openai.readiness import RETRY_AFTER_S, decide_readiness, describe_progress, installing
+from runtime.api.readiness import RETRY_AFTER_S, decide_readiness, describe_progress, installing
 from runtime.core.errors import Fault, FaultCode
 from runtime.core.events import Progress
 from runtime.core.states import ModelStage

@@ -21,7 +21,7 @@ from runtime.backends.engines.llama.pace import Pace
 from runtime.backends.engines.llama.reasoning import CLOSER, OPENER, ReasoningSplitter
 from runtime.backends.engines.llama.sampler import Array, LogitsBroken, Sampler
 from runtime.backends.engines.llama.seq import Seq
-from runtime.backends.protocol import Failed, Fault, Finished, Generate, ModelFacts, Started, Tuning
+from runtime.backends.protocol import Failed, Fault, Finished, Generate, ModelFacts, Started, Tuning, Work
 
 _WARM_UP_TOKENS = 32
 """Computed twice at load: once to bring the weights into memory, once to learn the speed."""
@@ -75,8 +75,9 @@ class LlamaEngine:
 
         return self._loaded.model.facts(self._loaded.limit, tuning.sequences)
 
-    def submit(self, request: Generate) -> None:
+    def submit(self, request: Work) -> None:
         """Take a generation; the next step looks at it."""
+        assert isinstance(request, Generate)
         self._arrived[request.seq] = request
 
     def cancel(self, seq: int) -> None:
@@ -87,6 +88,10 @@ class LlamaEngine:
     def is_busy(self) -> bool:
         """Whether any seq is live or waits."""
         return bool(self._arrived or self._seqs)
+
+    def gauges(self) -> dict[str, float]:
+        """Return how many seqs live and wait."""
+        return {"seqs_live": len(self._seqs), "seqs_waiting": len(self._arrived)}
 
     def step(self, blocked: Set[int]) -> list[StepFrame]:
         """Advance every seq that can be advanced by about one token."""

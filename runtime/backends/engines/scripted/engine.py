@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.backends.engines.contract import LoadRefused, StepFrame
 from runtime.backends.engines.scripted.playback import Playback
 from runtime.backends.engines.scripted.surroundings import Process, Surroundings
-from runtime.backends.protocol import Fault, Generate, ModelFacts, Tuning
+from runtime.backends.protocol import Failed, Fault, Generate, ModelFacts, Tuning, Work
 
 
 class ScriptedEngine:
@@ -26,6 +26,7 @@ class ScriptedEngine:
         self._playing: list[Playback] = []
         self._waiting: deque[Playback] = deque()
         self._cancelled: set[int] = set()
+        self._refused: list[Failed] = []
 
     def load(self, path: str | None, tuning: Tuning, report: Callable[[float], None]) -> ModelFacts:
         """Take the tuning. There is nothing to read, but a path that is given must exist.
@@ -44,8 +45,14 @@ class ScriptedEngine:
             description="Answers from a script, without weights",
         )
 
-    def submit(self, request: Generate) -> None:
+    def submit(self, request: Work) -> None:
         """Take a generation; it waits while all places are taken."""
+        if not isinstance(request, Generate):
+            message = "The scripted engine writes answers only; choose another model."
+            fault = Fault(code="unsupported_parameter", message=message, param="model")
+            self._refused.append(Failed(seq=request.seq, fault=fault))
+            return
+
         self._waiting.append(Playback(request, self._tuning.context_tokens, self._surroundings))
 
     def cancel(self, seq: int) -> None:
@@ -55,7 +62,8 @@ class ScriptedEngine:
 
     def step(self, blocked: Set[int]) -> list[StepFrame]:
         """Advance every seq that has a place, is not blocked and is not slowed down; never waits."""
-        frames = self._end_cancelled()
+        frames = [*self._end_cancelled(), *self._refused]
+        self._refused = []
         while self._waiting and len(self._playing) < self._tuning.sequences:
             self._playing.append(self._waiting.popleft())
 
@@ -69,13 +77,18 @@ class ScriptedEngine:
 
     def is_busy(self) -> bool:
         """Whether any seq is live, waiting and blocked ones included."""
-        return bool(self._playing or self._waiting)
+        return bool(self._playing or self._waiting or self._refused)
+
+    def gauges(self) -> dict[str, float]:
+        """Return how many seqs play and wait."""
+        return {"seqs_live": len(self._playing), "seqs_waiting": len(self._waiting)}
 
     def close(self) -> None:
         """Forget every seq."""
         self._playing = []
         self._waiting.clear()
         self._cancelled.clear()
+        self._refused.clear()
 
     def _end_cancelled(self) -> list[StepFrame]:
         if not self._cancelled:

@@ -1,0 +1,137 @@
+"""How a handler starts a run and follows it: one way for every dialect.
+
+The run does not live here. A handler reads its bounded stream, and leaving `open_run` asks it to stop, so
+a client that is gone ends its run. What a dialect adds is its words: body to request, outputs to events.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from aiohttp import web
+
+from runtime.api.deps import DEPS, PRINCIPAL, RUN_ID, ApiDeps
+from runtime.api.errors import Refusal, Refused, refusal_of, run_cancelled
+from runtime.api.readiness import decide_readiness, installing, not_installed, unknown_model
+from runtime.api.sse import ReaderGone, SseStream
+from runtime.core.driver import Piece, RunHandle
+from runtime.core.errors import ModelUnavailable
+from runtime.core.gate import Principal, decide_access
+from runtime.core.ids import ModelId, RunId
+from runtime.core.messages import Broke, Ended, Request
+from runtime.core.states import ModelState
+
+
+class RunOver(Exception):
+    """The run's stream ended before every choice was complete; `refusal` says why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class OpenRun:
+    """A run that is being followed. Its outputs can be read once."""
+
+    def __init__(self, handle: RunHandle, choices: int) -> None:
+        self._handle = handle
+        self._open = choices
+
+    @property
+    def run_id(self) -> RunId:
+        """The run."""
+        return self._handle.run_id
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every choice has ended."""
+        return self._open == 0
+
+    async def next(self) -> Piece:
+        """Return the next output; the run itself bounds the wait. Call it while `is_complete` is false.
+
+        A choice that broke or was cancelled is no output: it raises RunOver, as an early end does.
+        """
+        try:
+            piece = await self._handle.outputs.receive()
+        except anyio.EndOfStream:
+            fault = self._handle.fault
+            raise RunOver(run_cancelled() if fault is None else refusal_of(fault)) from None
+
+        match piece.output:
+            case Broke(fault=fault):
+                raise RunOver(refusal_of(fault))
+            case Ended(reason="cancelled"):
+                raise RunOver(run_cancelled())
+            case Ended():
+                self._open -= 1
+            case _:
+                pass
+        return piece
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Yield every output up to the last choice's end. Raises RunOver."""
+        while not self.is_complete:
+            yield await self.next()
+
+    async def pieces_beside(self, stream: SseStream) -> AsyncIterator[Piece]:
+        """Yield every output and keep the connection alive meanwhile. Raises RunOver, ReaderGone."""
+        while not self.is_complete:
+            yield await stream.next_or_comment(self.next)
+
+
+@asynccontextmanager
+async def open_run(
+    request: web.Request, asked: Request, *, is_stream: bool = False
+) -> AsyncIterator[OpenRun]:
+    """Start a run for the request and follow it; leaving the context stops what still lives.
+
+    Raises LarError kinds (shutting_down), and Refused in place of a RunOver that nobody caught.
+    """
+    deps = request.app[DEPS]
+    route = request.match_info.route.resource
+    handle = await deps.runs.start(
+        asked,
+        request[PRINCIPAL],
+        route=request.path if route is None else route.canonical,
+        is_stream=is_stream,
+    )
+    request[RUN_ID] = handle.run_id
+    try:
+        yield OpenRun(handle, asked.choices)
+    except RunOver as over:
+        raise Refused(over.refusal) from over
+    finally:
+        # Every way out ends the run, a cancelled handler (the client left) included; after its end this
+        # does nothing. First the wish, then the stream: a closed stream alone would tell no reason.
+        handle.cancel("client left")
+        handle.outputs.close()
+
+
+def ready_model(deps: ApiDeps, model_id: ModelId, principal: Principal) -> ModelState:
+    """Return the model if it can take a run; starts its install where it is merely known.
+
+    Raises ModelUnavailable.
+    """
+    model = deps.models.find_model(model_id)
+    if model is None:
+        raise ModelUnavailable(unknown_model(model_id))
+
+    if model.stage == "available":
+        if decide_access(principal, "operate") is not None:
+            raise ModelUnavailable(not_installed(model))
+        raise ModelUnavailable(installing(deps.models.start_install(model_id)))
+
+    fault = decide_readiness(model)
+    if fault is not None:
+        raise ModelUnavailable(fault)
+    return model
+
+
+async def send_last(stream: SseStream, data: bytes, event: str | None = None) -> None:
+    """End a stream that has begun with this frame and close the connection; a reader that left is fine."""
+    stream.end_connection()
+    try:
+        await stream.send(data, event=event)
+    except ReaderGone:
+        return
