@@ -22,7 +22,7 @@ check: $(STAMP)
 	@$(BIN)/python -m pytest -q tests/test_shape.py
 
 bench: $(STAMP)
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,23 +1,15 @@
 """Serving the default model: Lar over HTTP beside llama-cpp-python alone in one process."""
 
 import json
-import os
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import anyio
-
-from runtime.backends.install import Installer
-from runtime.core.clock import SystemClock
-from runtime.core.events import Event
-from runtime.core.settings import DEFAULT_MODEL, BackendSettings
-from tests.kit.server import RunningServer, running_server
+from bench.installed import install_default_model, serve
+from runtime.core.settings import DEFAULT_MODEL
+from tests.kit.server import RunningServer
 
 TOKENS = 96
 PROMPT = "Write a story about a lighthouse keeper who finds a message in a bottle."
@@ -50,14 +42,9 @@ class Measured(NamedTuple):
 
 def run() -> None:
     """Tokens per second and time to the first token, at 1 and 8 clients; installs the model if need be."""
-    home = Path(os.environ.get("LAR_TEST_HOME") or Path(__file__).parent.parent / ".cache" / "test-home")
-    installer = Installer(home, BackendSettings(), _ignore, SystemClock())
-    path = anyio.run(installer.install_model, DEFAULT_MODEL)
-    python = installer.engine_python("llama")
-    assert path is not None
-    assert python is not None
-    peer = _peer(python, path)
-    with _server(home) as server:
+    installed = install_default_model()
+    peer = _peer(installed.python, installed.weights)
+    with serve(installed) as server:
         _ask(server)
         one, eight = _measure(server, 1), _measure(server, 8)
     print(
@@ -70,20 +57,6 @@ def run() -> None:
             f"  {who:27} {lar.tokens_per_s:6.1f} tokens/s   first after {lar.first_s:.2f} s   "
             f"ratio {ratio:.2f}"
         )
-
-
-def _ignore(_fact: Event) -> None:
-    return
-
-
-@contextmanager
-def _server(installed: Path) -> Iterator[RunningServer]:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        for name in ("backends", "models"):
-            (home / name).symlink_to(installed / name)
-        with running_server(home, []) as server:
-            yield server
 
 
 def _measure(server: RunningServer, clients: int) -> Measured:

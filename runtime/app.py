@@ -26,12 +26,14 @@ from runtime.api.deps import ApiDeps
 from runtime.api.keys import KEYS_FILE, KeyStore
 from runtime.api.metrics import Metrics
 from runtime.api.server import Bound, HttpServer, create_app
-from runtime.backends.hardware import SystemProbe, read_cores
+from runtime.backends.hardware import SystemProbe, read_cores, read_memory
 from runtime.backends.install import Installer
 from runtime.backends.library import Library
+from runtime.backends.memory import MachineMemory
 from runtime.backends.pool import Pool
 from runtime.backends.shelf import Shelf
 from runtime.backends.supervisor import Supervisor
+from runtime.backends.tuning import Machine
 from runtime.core.bus import RECENT, Bus
 from runtime.core.causes import Causes
 from runtime.core.clock import SystemClock
@@ -195,10 +197,11 @@ async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library
         clock=clock,
         tasks=tasks,
         settings=settings.models,
+        memory=MachineMemory(SystemProbe(), settings.models.memory_bytes),
     )
 
     def places(model: ModelId) -> int:
-        return shelf.find(model).sequences
+        return shelf.find(model).places
 
     runs = Runs(bus=bus, pool=pool, clock=clock, tasks=tasks, settings=settings.admission, places=places)
     library = Library(
@@ -216,11 +219,17 @@ async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library
 
 def _stock(launch: Launch, installer: Installer) -> Shelf:
     """Fill the shelf; looks at the disk and at the machine."""
+    probe = SystemProbe()
+    memory_bytes = read_memory(probe).total_bytes
     return Shelf(
         installer=installer,
         own=launch.settings.model,
         settings=launch.settings.models,
         folder=launch.home,
-        cores=read_cores(SystemProbe()).usable,
+        machine=Machine(
+            cores=read_cores(probe).usable,
+            memory_bytes=min(memory_bytes, launch.settings.models.memory_bytes or memory_bytes),
+            disk_free_bytes=probe.disk_free(launch.home),
+        ),
         is_scripted=launch.is_scripted,
     )

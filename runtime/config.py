@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 import platformdirs
@@ -49,7 +49,19 @@ def parse_settings(text: str, name: str) -> Settings:
     except msgspec.ValidationError as problem:
         message, _, where = str(problem).partition(" - at `$")
         key = where.rstrip("`").lstrip(".").replace("[...]", ".<id>") or "the file"
-        raise SettingsInvalid(f"{name}: {key}: {message[0].lower()}{message[1:]}.") from problem
+        fix = _choices(key) if message.startswith("Invalid enum value") else ""
+        raise SettingsInvalid(f"{name}: {key}: {message[0].lower()}{message[1:]}{fix}.") from problem
+
+
+def _choices(key: str) -> str:
+    """Return the words that a key takes, as the end of a sentence."""
+    kind: Any = Settings
+    for step in key.split("."):
+        if step != "<id>":
+            (struct, _), *_ = _structs_in(kind)
+            kind = next(field.type for field in msgspec.structs.fields(struct) if field.encode_name == step)
+    literals = [each for each in (kind, *get_args(kind)) if get_origin(each) is Literal]
+    return f"; it takes {', '.join(word for each in literals for word in get_args(each))}"
 
 
 def _read(path: Path) -> str:

@@ -13,7 +13,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from runtime.backends.install import Installer
 from runtime.core.clock import SystemClock
-from runtime.core.settings import DEFAULT_MODEL, BackendSettings
+from runtime.core.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL, BackendSettings
+from tests.kit.bert_gguf import write_minilm
+from tests.kit.bert_source import fetch_minilm
 from tests.kit.clock import FakeClock
 
 ENGINE_LIMIT_S = 3600.0
@@ -64,10 +66,14 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+def _test_home() -> Path:
+    return Path(os.environ.get("LAR_TEST_HOME") or Path(__file__).parent.parent / ".cache" / "test-home")
+
+
 @pytest.fixture(scope="session")
 def engine_home() -> Path:
     """A home with the llama.cpp backend and the default model, installed by Lar and kept between runs."""
-    home = Path(os.environ.get("LAR_TEST_HOME") or Path(__file__).parent.parent / ".cache" / "test-home")
+    home = _test_home()
     installer = Installer(home, BackendSettings(), lambda fact: None, SystemClock())
     anyio.run(installer.install_model, DEFAULT_MODEL)
     return home
@@ -84,6 +90,37 @@ def smollm2_path(engine_home: Path) -> Path:
     """The weights of the default model."""
     (path,) = (engine_home / "models" / DEFAULT_MODEL).glob("*.gguf")
     return path
+
+
+@pytest.fixture(scope="session")
+def onnx_home() -> Path:
+    """A home with the onnx backend and the default embedder alone."""
+    home = _test_home()
+    installer = Installer(home, BackendSettings(), lambda fact: None, SystemClock())
+    anyio.run(installer.install_model, DEFAULT_EMBEDDER)
+    return home
+
+
+@pytest.fixture(scope="session")
+def onnx_python(onnx_home: Path) -> str:
+    """The interpreter of the onnx backend."""
+    return str(onnx_home / "backends" / "onnx" / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def minilm_path(onnx_home: Path) -> Path:
+    """The weights of the default embedder, its tokenizer beside them."""
+    return onnx_home / "models" / DEFAULT_EMBEDDER / "model.onnx"
+
+
+@pytest.fixture(scope="session")
+def minilm_gguf(onnx_home: Path, onnx_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default embedder as GGUF, and beside it `ranker.gguf` with a made-up head."""
+    safetensors, vocabulary = anyio.run(fetch_minilm, onnx_home, Path(onnx_python))
+    folder = tmp_path_factory.mktemp("gguf")
+    write_minilm(safetensors, vocabulary, folder / "minilm.gguf")
+    write_minilm(safetensors, vocabulary, folder / "ranker.gguf", ranks=True)
+    return folder / "minilm.gguf"
 
 
 @pytest.fixture

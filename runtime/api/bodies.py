@@ -6,7 +6,7 @@ nearest known name for a misspelt field and the allowed values where there is a 
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 import anyio
@@ -22,6 +22,8 @@ DEPTH_LIMIT = 64
 """How deep free-form JSON (schemas) may nest: far above what people write, far below any stack's end."""
 
 _T = TypeVar("_T", bound=msgspec.Struct)
+
+_JSON = "application/json"
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _EXPECTED = re.compile(r"^Expected `(?P<types>[^`]+)`(?P<bound> .*?)?(?:, got `(?P<got>[^`]+)`)?$")
@@ -43,10 +45,13 @@ _ECHO_LIMIT = 80
 """Characters of a client's own value that a message repeats."""
 
 
-async def read_body(request: web.Request, shape: type[_T]) -> _T:
-    """Read and decode the body as `shape`. Raises Refused: 400 naming the field, 408, 413 or 415."""
+async def read_body(request: web.Request, shape: type[_T], *, taken: Collection[str] = (_JSON,)) -> _T:
+    """Read and decode the body as `shape`. Raises Refused: 400 naming the field, 408, 413 or 415.
+
+    `taken` are the content types that are taken for JSON.
+    """
     limit_bytes = request.app[DEPS].settings.max_body_bytes
-    if request.content_type != "application/json":
+    if request.content_type not in taken:
         raise _wrong_content_type(request)
 
     if request.content_length is not None and request.content_length > limit_bytes:

@@ -14,7 +14,8 @@ from aiohttp import web
 from runtime.api.bodies import nearest
 from runtime.api.deps import DEPS, ApiDeps
 from runtime.api.errors import Refused, invalid
-from runtime.api.sse import ReaderGone, SseStream
+from runtime.api.sse import SseStream
+from runtime.api.stream import ReaderGone
 from runtime.core.bus import Bus, Subscription
 from runtime.core.events import KINDS, BusLagged, Envelope
 from runtime.core.ids import RunId

@@ -4,8 +4,9 @@
 catalogue, never what a client sent.
 """
 
+import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -43,6 +44,9 @@ _RUNS_REMEMBERED = 4096
 """Live runs whose model is remembered; a bound in case a terminal fact is missed."""
 _LATENCY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5)
+_GAUGES_LIMIT = 64
+"""Series that one engine may add for one model."""
+_GAUGE_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _UNKNOWN = ModelId("unknown")
 
 
@@ -57,11 +61,22 @@ class _ModelGauges(Collector):
         running = GaugeMetricFamily("lar_runs_running", "Runs that generate now.", labels=["model"])
         waiting = GaugeMetricFamily("lar_queue_length", "Runs that wait for a place.", labels=["model"])
         loaded = GaugeMetricFamily("lar_model_loaded", "1 where the model is in memory.", labels=["model"])
+        engine = GaugeMetricFamily(
+            "lar_engine_gauge", "What a loaded model's engine counts of itself.", labels=["model", "name"]
+        )
         for model in self.models:
             running.add_metric([model.id], model.running)
             waiting.add_metric([model.id], model.waiting)
             loaded.add_metric([model.id], 1.0 if model.stage == "loaded" else 0.0)
-        yield from (running, waiting, loaded)
+            for name, value in _known_gauges(model.gauges):
+                engine.add_metric([model.id, name], value)
+        yield from (running, waiting, loaded, engine)
+
+
+def _known_gauges(gauges: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return what an engine counts of itself: plain names only, and not too many of them."""
+    plain = sorted((name, value) for name, value in gauges.items() if _GAUGE_NAME.fullmatch(name))
+    return plain[:_GAUGES_LIMIT]
 
 
 class Metrics:
@@ -158,14 +173,23 @@ class Metrics:
                 self._count_run(run_id, "cancelled", "")
 
     def _observe_seq(self, event: SeqFinished, model: ModelId) -> None:
-        self._tokens.labels(model, "prompt").inc(event.usage.prompt_tokens)
-        self._tokens.labels(model, "completion").inc(event.usage.completion_tokens)
-        self._tokens.labels(model, "cached").inc(event.usage.cached_tokens)
+        usage = event.usage
+        counts = {
+            "prompt": usage.prompt_tokens,
+            "cached": usage.cached_tokens,
+            "completion": usage.completion_tokens,
+            "reasoning": usage.reasoning_tokens,
+            "drafted": usage.drafted_tokens,
+            "accepted": usage.accepted_tokens,
+            "forced": usage.forced_tokens,
+        }
+        for kind, count in counts.items():
+            self._tokens.labels(model, kind).inc(count)
         if event.first_token_s is None:
             return
 
         self._first_token_s.labels(model).observe(event.first_token_s)
-        followers = event.usage.completion_tokens - 1
+        followers = usage.completion_tokens - 1
         if followers > 0:
             self._token_s.labels(model).observe((event.duration_s - event.first_token_s) / followers)
 

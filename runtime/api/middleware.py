@@ -1,6 +1,6 @@
 """What every request meets before and after its route: identity, gate, and the border that turns errors.
 
-    border  request id, log line, metrics; every exception becomes an OpenAI-shaped answer
+    border  request id, log line, metrics; every exception becomes an answer in the path's dialect
       guard   Host and Origin, then the key and the route's permission
         route
 
@@ -18,10 +18,10 @@ from aiohttp.typedefs import Handler, Middleware
 
 from runtime.api.access import decide_origin, is_host_allowed, is_loopback
 from runtime.api.deps import BEGAN, DEPS, PRINCIPAL, REQUEST_ID, RUN_ID
+from runtime.api.dialects import Told, dialect_of, error_body
 from runtime.api.errors import (
     Refusal,
     Refused,
-    envelope,
     forbidden,
     headers_of,
     internal,
@@ -44,7 +44,7 @@ OPENAI_VERSION = "2020-10-01"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CORS_HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}(\s*,\s*[A-Za-z0-9-]{1,64}){0,63}")
-_EXPOSED = "x-request-id, x-lar-run-id, retry-after, retry-after-ms, openai-processing-ms"
+_EXPOSED = "x-request-id, request-id, x-lar-run-id, retry-after, retry-after-ms, openai-processing-ms"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 _STARTED = web.RequestKey("started", web.StreamResponse)
 _ORIGIN_ALLOWED = web.RequestKey("origin_allowed", str)
@@ -169,6 +169,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers = response.headers
     if REQUEST_ID in request:  # absent when aiohttp refused the request before the border saw it
         headers["x-request-id"] = request[REQUEST_ID]
+        if dialect_of(request.path) == "anthropic":
+            headers["request-id"] = request[REQUEST_ID]  # where Anthropic's clients look for it
         elapsed_s = request.app[DEPS].clock.monotonic() - request[BEGAN]
         headers["openai-processing-ms"] = str(max(0, round(elapsed_s * 1000)))
     headers["openai-version"] = OPENAI_VERSION
@@ -209,9 +211,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
     principal = request.get(PRINCIPAL)
     is_operator = principal is not None and principal.role == "operator"
+    told = Told(request[REQUEST_ID], request.get(RUN_ID), has_detail=is_operator)
     return web.Response(
         status=refusal.status,
-        body=envelope(refusal, run_id=request.get(RUN_ID), has_detail=is_operator),
+        body=error_body(request.path, refusal, told),
         headers=headers_of(refusal),
         content_type="application/json",
     )
@@ -283,8 +286,12 @@ def _is_local(request: web.Request) -> bool:
 
 
 def _secret_of(request: web.Request) -> str | None:
+    """Return the key: a bearer token, else what Anthropic's clients send as `x-api-key`."""
     scheme, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return secret.strip() or None if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer" and secret.strip():
+        return secret.strip()
+
+    return request.headers.get("x-api-key", "").strip() or None
 
 
 def _masked(secret: str) -> str:

@@ -5,13 +5,30 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from runtime.api.anthropic.messages import COUNT_ROUTE, post_count_tokens, post_messages
+from runtime.api.anthropic.messages import ROUTE as MESSAGES
 from runtime.api.events import get_events
 from runtime.api.health import get_health, get_metrics, get_ready, get_version
+from runtime.api.ollama.about import get_root, refuse_change
+from runtime.api.ollama.about import get_version as get_ollama_version
+from runtime.api.ollama.chat import post_chat as post_ollama_chat
+from runtime.api.ollama.chat import post_generate
+from runtime.api.ollama.embed import post_embed
+from runtime.api.ollama.embed import post_embeddings as post_ollama_embeddings
+from runtime.api.ollama.models import get_ps, get_tags, post_show
+from runtime.api.ollama.pull import post_pull
 from runtime.api.openai.chat import ROUTE as CHAT
-from runtime.api.openai.chat import post_chat
+from runtime.api.openai.chat import post_chat, refuse_stored
+from runtime.api.openai.completions import ROUTE as COMPLETIONS
+from runtime.api.openai.completions import post_completion
+from runtime.api.openai.embeddings import ROUTE as EMBEDDINGS
+from runtime.api.openai.embeddings import post_embeddings
 from runtime.api.openai.models import get_model, get_models
+from runtime.api.openai.rerank import ROUTE as RERANK
+from runtime.api.openai.rerank import post_rerank
 from runtime.api.operate import post_install, post_unload
 from runtime.api.state import get_state
+from runtime.api.tokens import post_detokenize, post_tokenize
 from runtime.core.gate import Permission
 
 
@@ -34,6 +51,34 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/models", "infer", get_models),
     Route("GET", "/v1/models/{id:.+}", "infer", get_model),
     Route("POST", CHAT, "infer", post_chat),
+    Route("GET", CHAT, "infer", refuse_stored),
+    Route("GET", f"{CHAT}/{{id:.+}}", "infer", refuse_stored),
+    Route("POST", f"{CHAT}/{{id:.+}}", "infer", refuse_stored),
+    Route("DELETE", f"{CHAT}/{{id:.+}}", "infer", refuse_stored),
+    Route("POST", COMPLETIONS, "infer", post_completion),
+    Route("POST", "/v1/tokenize", "infer", post_tokenize),
+    Route("POST", "/v1/detokenize", "infer", post_detokenize),
+    Route("POST", EMBEDDINGS, "infer", post_embeddings),
+    Route("POST", RERANK, "infer", post_rerank),
+    Route("POST", MESSAGES, "infer", post_messages),
+    Route("POST", COUNT_ROUTE, "infer", post_count_tokens),
+    Route("GET", "/", "public", get_root),
+    Route("HEAD", "/", "public", get_root),
+    Route("GET", "/api/version", "public", get_ollama_version),
+    Route("GET", "/api/tags", "infer", get_tags),
+    Route("GET", "/api/ps", "infer", get_ps),
+    Route("POST", "/api/show", "infer", post_show),
+    Route("POST", "/api/chat", "infer", post_ollama_chat),
+    Route("POST", "/api/generate", "infer", post_generate),
+    Route("POST", "/api/embed", "infer", post_embed),
+    Route("POST", "/api/embeddings", "infer", post_ollama_embeddings),
+    Route("POST", "/api/pull", "operate", post_pull),
+    Route("POST", "/api/push", "operate", refuse_change),
+    Route("POST", "/api/create", "operate", refuse_change),
+    Route("POST", "/api/copy", "operate", refuse_change),
+    Route("DELETE", "/api/delete", "operate", refuse_change),
+    Route("HEAD", "/api/blobs/{digest}", "operate", refuse_change),
+    Route("POST", "/api/blobs/{digest}", "operate", refuse_change),
     Route("GET", "/metrics", "observe", get_metrics),
     Route("GET", "/api/events", "observe", get_events),
     Route("GET", "/api/state", "observe", get_state),

@@ -5,7 +5,7 @@ a client that is gone ends its run. What a dialect adds is its words: body to re
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from aiohttp import web
@@ -13,13 +13,17 @@ from aiohttp import web
 from runtime.api.deps import DEPS, PRINCIPAL, RUN_ID, ApiDeps
 from runtime.api.errors import Refusal, Refused, refusal_of, run_cancelled
 from runtime.api.readiness import decide_readiness, installing, not_installed, unknown_model
-from runtime.api.sse import ReaderGone, SseStream
+from runtime.api.sse import SseStream
+from runtime.api.stream import ReaderGone
 from runtime.core.driver import Piece, RunHandle
 from runtime.core.errors import ModelUnavailable
 from runtime.core.gate import Principal, decide_access
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Broke, Ended, Request
 from runtime.core.states import ModelState
+
+OVER_WAIT_S = 5.0
+"""How long a run whose choices have all ended may take to give back what it holds: a few loop steps do."""
 
 
 class RunOver(Exception):
@@ -73,6 +77,12 @@ class OpenRun:
         """Yield every output up to the last choice's end. Raises RunOver."""
         while not self.is_complete:
             yield await self.next()
+
+    async def until_over(self) -> None:
+        """Wait until a complete run holds nothing any more: its place and its model are given back."""
+        assert self.is_complete
+        with anyio.move_on_after(OVER_WAIT_S), suppress(anyio.EndOfStream):
+            await self._handle.outputs.receive()
 
     async def pieces_beside(self, stream: SseStream) -> AsyncIterator[Piece]:
         """Yield every output and keep the connection alive meanwhile. Raises RunOver, ReaderGone."""

@@ -12,6 +12,7 @@ import msgspec
 
 from runtime.backends.child import Child
 from runtime.backends.convert import to_output, to_work
+from runtime.backends.estimate import Estimate
 from runtime.backends.protocol import (
     Cancel,
     Credit,
@@ -56,6 +57,8 @@ class WorkerSpec(msgspec.Struct, frozen=True, kw_only=True):
     tuning: Tuning
     load_deadline_s: float
     """Longest silence while loading; progress starts it anew."""
+    estimate: Estimate | None = None
+    """The memory that it will take; None where nobody can tell."""
 
 
 class WorkerGeneration:
@@ -126,6 +129,11 @@ class Worker:
         self._child = child
         self._generations: dict[int, WorkerGeneration] = {}
         self._next_seq = 1
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._child.pid
 
     @asynccontextmanager
     async def generate(self, request: Request, index: int) -> AsyncIterator[WorkerGeneration]:

@@ -143,7 +143,7 @@ def to_output(frame: OfSeq) -> Output:
                 accepted_tokens=frame.accepted_tokens,
                 forced_tokens=frame.forced_tokens,
             )
-            return Ended(reason=frame.reason, usage=usage)
+            return Ended(reason=frame.reason, usage=usage, stop=frame.stop)
         case Failed():
             return Broke(fault=to_fault(frame.fault))
 

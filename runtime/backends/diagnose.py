@@ -83,7 +83,7 @@ def _collect_facts(home: Path, port: int, host: str) -> DoctorFacts:
         os_release=read_os_release(),
         engines={name: found.version if found else None for name, found in environments.items()},
         models={
-            each.id: folders.weights(each.id, each.source.file).is_file()
+            each.id: all(folders.weights(each.id, file.file).is_file() for file in each.files)
             for each in load_models().values()
             if each.source is not None
         },

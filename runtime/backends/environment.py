@@ -230,7 +230,8 @@ class _Maker:
         self, into: Path, options: Sequence[str], limits: Limits, cmake: Path | None
     ) -> Ended:
         indexes = [f"--extra-index-url={url}" for url in self._settings.extra_index_urls]
-        arguments = ["wheel", "--progress-bar=raw", f"--wheel-dir={into}", *options, *indexes]
+        closed = ["--no-deps"] if self._manifest.is_closed else []
+        arguments = ["wheel", "--progress-bar=raw", f"--wheel-dir={into}", *closed, *options, *indexes]
         arguments += self._manifest.requirements
         ended = await self._job.pip(self._python, arguments, limits, cmake=cmake)
         if is_network_trouble(ended):

@@ -205,15 +205,27 @@ def _cpu_quota(probe: Probe) -> float | None:
 
 
 def _memory_limits(probe: Probe) -> list[tuple[int, int]]:
-    """Return pairs of limit and use, in bytes."""
-    pairs = [
-        (probe.read(f"{group}/memory.max"), probe.read(f"{group}/memory.current")) for group in _groups(probe)
+    """Return pairs of limit and use, in bytes. Contents of files do not count: the system drops them."""
+    files = [
+        (f"{group}/memory.max", f"{group}/memory.current", f"{group}/memory.stat") for group in _groups(probe)
     ]
     old = "/sys/fs/cgroup/memory/memory."
-    pairs.append((probe.read(f"{old}limit_in_bytes"), probe.read(f"{old}usage_in_bytes")))
-    return [
-        (limit, _number(used) or 0) for text, used in pairs if (limit := _number(text)) is not None and limit
-    ]
+    files.append((f"{old}limit_in_bytes", f"{old}usage_in_bytes", f"{old}stat"))
+    pairs: list[tuple[int, int]] = []
+    for limit_file, used_file, stat_file in files:
+        limit = _number(probe.read(limit_file))
+        if limit:
+            used = (_number(probe.read(used_file)) or 0) - _cached_bytes(probe.read(stat_file))
+            pairs.append((limit, max(0, used)))
+
+    return pairs
+
+
+def _cached_bytes(stat: str | None) -> int:
+    """Return what of a group's memory is contents of files; version 1 tells the total with all children."""
+    told = dict(line.split()[:2] for line in (stat or "").splitlines() if len(line.split()) >= 2)
+    prefix = "total_" if "total_active_file" in told else ""
+    return sum(_number(told.get(f"{prefix}{kind}")) or 0 for kind in ("active_file", "inactive_file"))
 
 
 def _number(text: str | None) -> int | None:

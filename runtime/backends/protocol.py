@@ -327,6 +327,8 @@ class Finished(Frame, frozen=True, kw_only=True, tag="finished"):
     drafted_tokens: int = 0
     accepted_tokens: int = 0
     forced_tokens: int = 0
+    stop: str | None = None
+    """Of the stop strings, the one that ended it."""
 
 
 class Failed(Frame, frozen=True, kw_only=True, tag="failed"):

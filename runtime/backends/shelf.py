@@ -8,17 +8,21 @@ import msgspec
 
 from runtime.backends.catalog.manifests import EngineManifest, ModelManifest, load_engines, load_models
 from runtime.backends.connection import WorkerSpec
+from runtime.backends.engines.llama.gguf import WeightsBroken, read_metadata
+from runtime.backends.estimate import Estimate, estimate, estimate_from_size
 from runtime.backends.install import Installer, Weights
 from runtime.backends.protocol import Tuning
+from runtime.backends.tuning import SEQUENCES, Files, Machine, decide_tuning, folder_name
 from runtime.core.errors import Fault, ModelUnavailable
 from runtime.core.ids import ModelId
 from runtime.core.settings import ModelsSettings, ModelTuning, OwnModel
 
 SCRIPTED = "scripted"
-_OWN_CONTEXT_TOKENS = 8192
-"""Context of a model of the user's own that states none: a conversation's worth, and modest in memory."""
-_SEQUENCES = 8
-"""Generations side by side where nothing else is said."""
+_GGUF = "llama"
+"""The engine whose weights tell how much memory they will take."""
+_PLACES_PER_SEQUENCE = 16
+_MOST_PLACES = 256
+"""Runs that an engine with a scheduler of its own is given at once: enough to choose from."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,11 +38,19 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sequences(self) -> int:
         """Generations side by side."""
-        return self.tuning.sequences or _SEQUENCES
+        return self.tuning.sequences or SEQUENCES
+
+    @property
+    def places(self) -> int:
+        """Runs that its worker takes at once; one that schedules by itself puts them in order."""
+        if not self.engine.schedules:
+            return self.sequences
+
+        return max(self.sequences, min(_MOST_PLACES, _PLACES_PER_SEQUENCE * self.sequences))
 
 
 class Shelf:
-    """The known models. Does not change while the server runs. Making one looks at the disk."""
+    """The known models. They do not change while the server runs. Making one looks at the disk."""
 
     def __init__(
         self,
@@ -47,16 +59,20 @@ class Shelf:
         own: Mapping[str, OwnModel],
         settings: ModelsSettings,
         folder: Path,
-        cores: int,
+        machine: Machine,
         is_scripted: bool,
     ) -> None:
         self._installer = installer
         self._settings = settings
-        self._cores = cores
+        self._folder = folder
+        self._machine = machine
+        self._estimates: dict[ModelId, Estimate | None] = {}
         self.entries = _collect(own, folder, is_scripted)
         self._own_weights = {
             each.id: _look_at(each.path) for each in self.entries.values() if each.path is not None
         }
+        for each in self.entries.values():
+            self.survey(each)
 
     def find(self, model: ModelId) -> Entry:
         """Return a known model. Raises ModelUnavailable (model_not_found)."""
@@ -90,10 +106,21 @@ class Shelf:
         )
         return self.python(entry) is not None and not (needs_weights and self.weights(entry) is None)
 
-    def spec(self, model: ModelId, share: int) -> WorkerSpec:
-        """Return how to start the model's worker when `share` workers share the cores.
+    def estimate(self, entry: Entry) -> Estimate | None:
+        """Return how much memory the model takes; None until `survey` found it out, or where nobody can."""
+        return self._estimates.get(entry.id)
 
-        Raises ModelUnavailable when it is unknown or not installed.
+    def survey(self, entry: Entry) -> None:
+        """Find out how much memory the entry takes, if its weights are here. Blocking."""
+        weights = self.weights(entry)
+        if weights is not None:
+            tuning = decide_tuning(entry.tuning, self._machine, self._files(entry), 1)
+            self._estimates[entry.id] = _estimate(entry, weights, tuning)
+
+    def spec(self, model: ModelId, share: int) -> WorkerSpec:
+        """Return how to start the model's worker when `share` workers share the cores. Blocking.
+
+        Raises ModelUnavailable when it is unknown or not installed, or files that it was given are not there.
         """
         entry = self.find(model)
         python, weights = self.python(entry), self.weights(entry)
@@ -101,30 +128,61 @@ class Shelf:
             message = f"'{model}' is not installed. 'lar models install {model}' installs it."
             raise ModelUnavailable(Fault(code="backend_missing", message=message, param="model"))
 
+        files = self._files(entry)
+        _check_files(entry, files)
+        tuning = decide_tuning(entry.tuning, self._machine, files, share)
+        self._estimates[model] = None if weights is None else _estimate(entry, weights, tuning)
         return WorkerSpec(
             model=model,
             engine=entry.engine.id,
             python=python,
             path=None if weights is None else str(weights.path),
-            tuning=self._tuning(entry, share),
+            tuning=tuning,
             load_deadline_s=self._settings.load_deadline_s,
+            estimate=self._estimates[model],
         )
 
-    def _tuning(self, entry: Entry, share: int) -> Tuning:
-        """Decide every number that the worker needs; what only the weights can tell stays None."""
+    def _files(self, entry: Entry) -> Files:
+        """Return the files that the entry was given; they may be missing."""
+
+        def resolve(path: str) -> str:
+            return str(self._folder / Path(path).expanduser())
+
         wanted = entry.tuning
-        return Tuning(
-            context_tokens=wanted.context_tokens or _OWN_CONTEXT_TOKENS,
-            sequences=entry.sequences,
-            threads=wanted.threads or max(1, self._cores // max(1, share)),
-            batch_tokens=wanted.batch_tokens or Tuning().batch_tokens,
-            gpu_layers=wanted.gpu_layers or 0,
-            temperature=wanted.temperature,
-            top_p=wanted.top_p,
-            top_k=wanted.top_k,
-            min_p=wanted.min_p,
-            chat_template=wanted.chat_template,
+        return Files(
+            cache_folder=str(self._folder / "cache" / "prefixes" / folder_name(entry.id)),
+            adapters={name: resolve(path) for name, path in (wanted.adapters or {}).items()},
+            projector=None if wanted.projector is None else resolve(wanted.projector),
         )
+
+
+def _estimate(entry: Entry, weights: Weights, tuning: Tuning) -> Estimate | None:
+    """Estimate what the model takes; None where its file cannot be read, which the engine explains."""
+    paths = [*tuning.adapters.values(), *([tuning.projector] if tuning.projector else [])]
+    files_bytes = sum(_look_at(Path(path)).size_bytes for path in paths)
+    if entry.engine.id != _GGUF:
+        return estimate_from_size(weights.size_bytes, files_bytes)
+
+    try:
+        return estimate(read_metadata(weights.path), tuning, files_bytes)
+    except WeightsBroken:
+        return None
+
+
+def _check_files(entry: Entry, files: Files) -> None:
+    """Raise ModelUnavailable where a file is missing, or is of no use to the entry's engine."""
+    given = [(f"adapters.{name}", "adapters", path) for name, path in files.adapters.items()]
+    if files.projector is not None:
+        given.append(("projector", "images", files.projector))
+    for key, feature, path in given:
+        setting = f"lar.toml: model.{entry.id}.{key}"
+        if feature not in entry.engine.features:
+            message = f"{setting}: the engine '{entry.engine.id}' has no use for it. Remove it."
+        elif not Path(path).is_file():
+            message = f"{setting}: there is no file {path}. Mend the path, or remove the setting."
+        else:
+            continue
+        raise ModelUnavailable(Fault(code="model_broken", message=message))
 
 
 def _collect(own: Mapping[str, OwnModel], folder: Path, is_scripted: bool) -> dict[ModelId, Entry]:

@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import NoReturn
 
 from runtime.backends.engines.contract import Engine, LoadRefused
@@ -68,6 +69,8 @@ class Channel:
         """Monotonic time at which the engine's present step began; None between steps."""
         self.gauges: dict[str, float] = {}
         """What the engine counted after its last step; replaced whole, never changed."""
+        self.interrupt: Callable[[int], None] = _ignore
+        """Told of a cancel at once, while a step may run; the engine's own thread hears of it after that."""
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._lock = threading.Lock()
@@ -95,8 +98,11 @@ class Channel:
             began = self.step_began
             step_s = 0.0 if began is None else time.monotonic() - began
             self.send(Pong(token=frame.token, step_s=step_s, gauges=self.gauges))
-        else:
-            self.inbox.put(frame)
+            return
+
+        self.inbox.put(frame)
+        if isinstance(frame, Cancel):
+            self.interrupt(frame.seq)
 
 
 class Loop:
@@ -209,10 +215,15 @@ def _serve(engine_name: str, channel: Channel) -> int:
     finally:
         channel.step_began = None
 
+    channel.interrupt = engine.interrupt
     channel.send(Ready(facts=facts))
     Loop(engine, channel).run()
     engine.close()
     return 0
+
+
+def _ignore(_seq: int) -> None:
+    return
 
 
 def _refuse(channel: Channel, engine_name: str, problem: ImportError) -> int:

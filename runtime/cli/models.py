@@ -5,7 +5,7 @@ import argparse
 from runtime.api.client import LarClient
 from runtime.cli.calls import call_server
 from runtime.cli.launcher import ensure_server
-from runtime.cli.output import notice, say_json, say_table
+from runtime.cli.output import notice, say, say_json, say_table
 from runtime.cli.place import find_place, require_server
 from runtime.cli.progress import install_with_progress, tell_progress
 from runtime.core.ids import ModelId
@@ -25,8 +25,25 @@ def list_models(chosen: argparse.Namespace) -> int:
 
 def show_models(state: ServerState) -> None:
     """Print the models of a server as a table."""
-    rows = [[_name(each), each.engine, _stage(each), _size(each), _context(each)] for each in state.models]
-    say_table(("MODEL", "ENGINE", "STATE", "SIZE", "CONTEXT"), rows)
+    rows = [
+        [_name(each), each.engine, _stage(each), _size(each), _memory(each), _context(each)]
+        for each in state.models
+    ]
+    say_table(("MODEL", "ENGINE", "STATE", "SIZE", "MEMORY", "CONTEXT"), rows)
+
+
+def show_caches(state: ServerState) -> None:
+    """Print what loaded models keep of conversations, where their engine tells it."""
+    for model in state.models:
+        gauges = model.gauges
+        if "cells" in gauges:
+            parts = [f"{gauges.get('cells_used', 0):.0f} of {gauges['cells']:.0f} tokens of context taken"]
+            parts += [
+                f"{gauges[name] / 1e6:.0f} MB of prefixes {where}"
+                for name, where in (("vault_ram_bytes", "in memory"), ("vault_disk_bytes", "on disk"))
+                if gauges.get(name)
+            ]
+            say(f"  {model.id}: {' · '.join(parts)}")
 
 
 def install_model(chosen: argparse.Namespace) -> int:
@@ -64,6 +81,11 @@ def _stage(model: ModelState) -> str:
 
 def _size(model: ModelState) -> str:
     return "" if model.size_bytes is None else f"{model.size_bytes / 1e6:.0f} MB"
+
+
+def _memory(model: ModelState) -> str:
+    """Tell what it takes when it is loaded, by estimate."""
+    return "" if model.needs_bytes is None else f"{model.needs_bytes / 1e6:.0f} MB"
 
 
 def _context(model: ModelState) -> str:

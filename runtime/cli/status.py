@@ -7,7 +7,7 @@ import psutil
 
 from runtime.api.client import LarClient
 from runtime.cli.calls import call_server
-from runtime.cli.models import show_models
+from runtime.cli.models import show_caches, show_models
 from runtime.cli.output import EXIT_NO_SERVER, CommandFailed, notice, say, say_json
 from runtime.cli.place import Place, find_place, require_server
 from runtime.cli.progress import tell_seconds
@@ -44,6 +44,7 @@ def show_status(chosen: argparse.Namespace) -> int:
     say(f"  data {place.home}")
     say()
     show_models(state)
+    show_caches(state)
     return 0
 
 

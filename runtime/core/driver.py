@@ -154,7 +154,8 @@ class Run:
         self._tasks.start_soon(step)  # type: ignore[arg-type]  # each step is an async method without arguments
 
     def _enter(self) -> None:
-        match self._runs.admission(self.model).ask(self.id, self._runs.clock.monotonic()):
+        asked, now = self._request, self._runs.clock.monotonic()
+        match self._runs.admission(self.model).ask(self.id, now, asked.priority, asked.principal):
             case Granted():
                 self._tell(Admitted())
             case Waiting(position=position):

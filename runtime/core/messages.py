@@ -282,6 +282,8 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
 
     reason: FinishReason
     usage: Usage
+    stop: str | None = None
+    """Of `sampling.stop`, the one that ended it."""
 
 
 class Broke(msgspec.Struct, frozen=True, kw_only=True, tag="broke"):

@@ -17,6 +17,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 
 DEFAULT_MODEL = ModelId("smollm2-135m-instruct")
+DEFAULT_EMBEDDER = ModelId("all-minilm-l6-v2")
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,9 +55,17 @@ class ModelsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`[models]`: which models stay in memory."""
 
     default: ModelId = DEFAULT_MODEL
+    embedding: ModelId = DEFAULT_EMBEDDER
+    """Turns texts into vectors where nobody names a model for it: Lar's own memory does."""
     max_loaded: Positive = 2
+    memory_bytes: Positive | None = None
+    """What all loaded models may take together; None: what the machine has free, less a reserve."""
     idle_unload_s: Seconds = 1800.0
     load_deadline_s: Seconds = 300.0
+
+
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"]
+"""How keys and values are stored, the most exact first."""
 
 
 class ModelTuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +77,20 @@ class ModelTuning(msgspec.Struct, frozen=True, kw_only=True):
     """Generations side by side."""
     threads: Positive | None = None
     batch_tokens: Positive | None = None
-    gpu_layers: int | None = None
+    gpu_layers: Annotated[int, msgspec.Meta(ge=-1)] | None = None
+    """Layers that an accelerator takes, counted from the output; -1: all."""
+    kv_type: KvType | None = None
+    """How keys and values are stored."""
+    cache_ram_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Prefixes that left the context are kept in memory up to so much; 0: none."""
+    cache_disk_bytes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """The same on disk, where they outlive the server."""
+    speculation: bool | None = None
+    """Whether tokens may be guessed ahead where that pays."""
+    adapters: dict[str, str] | None = None
+    """LoRA adapters that requests may ask for: name to file; relative paths start at lar.toml's folder."""
+    projector: str | None = None
+    """The weights that turn pictures into tokens; a path like the above."""
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -80,7 +102,7 @@ class ModelTuning(msgspec.Struct, frozen=True, kw_only=True):
 class OwnModel(ModelTuning, frozen=True, kw_only=True):
     """`[model.<id>]`: a model of the user's own, or other tuning for a known one."""
 
-    engine: Literal["llama"] = "llama"
+    engine: Literal["llama", "onnx"] = "llama"
     path: str | None = None
     """The weights. Relative paths start at the folder of lar.toml. None: a model of the catalogue."""
 

@@ -45,14 +45,24 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     created: int = 0
     """Seconds since the epoch; when the weights came to be here, 0 before."""
     size_bytes: int | None = None
+    needs_bytes: int | None = None
+    """Main memory that it takes or would take when loaded, by estimate; None before the weights are here."""
     licence: str | None = None
+    digest: str | None = None
+    """SHA-256 of the weights, where the catalogue states it."""
+    format: str = ""
+    """How the weights are written, as their file is called: gguf, onnx."""
+    parameters: int | None = None
+    """Numbers in the weights, known once the model was loaded."""
     context_tokens: int | None = None
     sequences: int = 1
     running: int = 0
-    """Runs that generate now."""
+    """Runs that were given to the model: more than `sequences` where its engine puts them in order itself."""
     waiting: int = 0
-    """Runs in the queue."""
+    """Runs that wait for that."""
     features: frozenset[Feature] = frozenset()
+    leaves_in_s: float | None = None
+    """How long a loaded model stays in memory if nobody uses it from now on."""
     gauges: dict[str, float] = {}
     """What the engine counts of itself while it is loaded, by name; a heartbeat old."""
     progress: Progress | None = None

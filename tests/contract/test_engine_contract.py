@@ -14,9 +14,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from runtime.backends.catalog.manifests import load_engines
 from runtime.backends.engines.contract import Engine, LoadRefused
 from runtime.backends.engines.scripted.engine import ScriptedEngine
-from runtime.backends.protocol import Generate, ModelFacts, Sampling, Tuning
+from runtime.backends.protocol import (
+    Detokenize,
+    Embed,
+    Generate,
+    ModelFacts,
+    Rerank,
+    Sampling,
+    Tokenize,
+    Tuning,
+)
 from tests.kit.engine_laws import Ledger
 from tests.kit.surroundings import QuietSurroundings
 
@@ -37,6 +47,8 @@ class Subject(NamedTuple):
     """What the engine honours, in the words of its manifest."""
     predict: Callable[[str], str] | None
     """The whole answer to a message; None where only weights could tell."""
+    writes: bool = True
+    """Whether it generates; an embedding model does not."""
 
 
 SUBJECTS = {
@@ -44,7 +56,7 @@ SUBJECTS = {
         create=lambda: ScriptedEngine(QuietSurroundings(pace=0.01)),
         path=None,
         examples=60,
-        features=frozenset({"tools", "response_format", "ignore_eos", "logprobs", "seed"}),
+        features=load_engines()["scripted"].features,
         predict=lambda text: f"You said: {text}",
     ),
 }
@@ -72,6 +84,22 @@ class Desk:
             sampling=sampling or Sampling(temperature=0.0, seed=7, max_tokens=12),
             **fields,
         )
+
+    def embed(self, *inputs: str | list[int], **fields: Any) -> Embed:
+        self.require("embeddings")
+        return Embed(seq=next(self._numbers), inputs=list(inputs), **fields)
+
+    def rerank(self, query: str, *documents: str) -> Rerank:
+        self.require("rerank")
+        return Rerank(seq=next(self._numbers), query=query, documents=list(documents))
+
+    def tokenize(self, text: str, **fields: Any) -> Tokenize:
+        self.require("tokenize")
+        return Tokenize(seq=next(self._numbers), text=text, **fields)
+
+    def detokenize(self, *tokens: int) -> Detokenize:
+        self.require("tokenize")
+        return Detokenize(seq=next(self._numbers), tokens=list(tokens))
 
 
 @pytest.fixture(scope="module", params=list(SUBJECTS.values()), ids=list(SUBJECTS))
@@ -290,6 +318,7 @@ class Schedule(RuleBasedStateMachine):
         self._ledger = Ledger(self.desk.engine)
         self._blocked: set[int] = set()
 
+    @precondition(lambda self: self.desk.subject.writes)
     @rule(
         text=st.sampled_from(
             ["Hello, house!", "One two three four five six seven", "?", "[[1, 2]] is a list"]
@@ -302,9 +331,30 @@ class Schedule(RuleBasedStateMachine):
         sampling = Sampling(temperature=0.0, max_tokens=max_tokens, stop=stop, logprobs=logprobs)
         self._ledger.submit(self.desk.ask(text, sampling=sampling))
 
+    @precondition(lambda self: self.desk.subject.writes)
     @rule()
     def submit_what_must_fail(self) -> None:
         self._ledger.submit(self.desk.ask("house " * CONTEXT_TOKENS))
+
+    @precondition(lambda self: "embeddings" in self.desk.subject.features)
+    @rule(
+        texts=st.lists(st.sampled_from(["a house", "Two words", "house " * 40, ""]), min_size=1, max_size=6),
+        priority=st.sampled_from(["interactive", "agent", "batch"]),
+        dimensions=st.sampled_from([None, 3, 10**6]),
+    )
+    def submit_texts(self, texts: list[str], priority: str, dimensions: int | None) -> None:
+        # A text that has no words may be a vector or a fault, but it is no crash.
+        self._ledger.submit(self.desk.embed(*texts, priority=priority, dimensions=dimensions))
+
+    @precondition(lambda self: "rerank" in self.desk.subject.features)
+    @rule(documents=st.lists(st.sampled_from(["a house", "house " * CONTEXT_TOKENS, "sea"]), max_size=4))
+    def submit_documents(self, documents: list[str]) -> None:
+        self._ledger.submit(self.desk.rerank("where is the house?", *documents))
+
+    @precondition(lambda self: "tokenize" in self.desk.subject.features)
+    @rule(text=st.sampled_from(["", "a house", "Two words"]))
+    def submit_tokens(self, text: str) -> None:
+        self._ledger.submit(self.desk.tokenize(text))
 
     @precondition(lambda self: self._ledger.accounts)
     @rule(data=st.data())

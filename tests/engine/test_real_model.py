@@ -55,7 +55,7 @@ def test_the_official_sdk_lists_the_model_and_chats_both_ways(server: RunningSer
     )
 
     streamed = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert names == [DEFAULT_MODEL]
+    assert names[0] == DEFAULT_MODEL
     assert "Paris" in (whole.choices[0].message.content or "")
     assert "Paris" in streamed
     assert whole.choices[0].finish_reason == "stop"

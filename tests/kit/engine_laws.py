@@ -3,22 +3,39 @@
 Works for every engine: it looks at frames only, never at what the text means.
 """
 
+import math
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 
 from runtime.backends.engines.contract import Engine, StepFrame
+from runtime.backends.engines.embedding.vectors import cosine
 from runtime.backends.protocol import (
     Choice,
+    Content,
     Delta,
+    Detokenize,
+    Embed,
     Embedded,
     Failed,
     Fault,
     Finished,
     Generate,
+    Rerank,
     Scored,
     Started,
+    Tokenize,
     Tokenized,
+    Work,
 )
+
+CONTENT_OF: dict[type[Work], type[Content]] = {
+    Generate: Delta,
+    Embed: Embedded,
+    Rerank: Scored,
+    Tokenize: Tokenized,
+    Detokenize: Delta,
+}
+"""What each kind of work may yield between its start and its end."""
 
 MOST_STEPS = 20_000
 """No test asks for more; an engine that needs more does not end its seqs."""
@@ -28,9 +45,12 @@ MOST_STEPS = 20_000
 class Account:
     """What one seq has said so far."""
 
-    request: Generate
+    request: Work
     started: Started | None = None
     deltas: list[Delta] = field(default_factory=list)
+    vectors: list[bytes] = field(default_factory=list)
+    scores: list[float] | None = None
+    told: Tokenized | None = None
     finished: Finished | None = None
     fault: Fault | None = None
     is_cancelled: bool = False
@@ -42,6 +62,25 @@ class Account:
     @property
     def text(self) -> str:
         return "".join(delta.text for delta in self.deltas)
+
+    @property
+    def is_content_whole(self) -> bool:
+        """Whether all was told that the work asks for; of a text nobody can know."""
+        match self.request:
+            case Embed(inputs=inputs):
+                return len(self.vectors) == len(inputs)
+            case Rerank(documents=documents):
+                return self.scores is not None and len(self.scores) == len(documents)
+            case Tokenize():
+                return self.told is not None
+            case Generate() | Detokenize():
+                return True
+
+    @property
+    def echo(self) -> str:
+        """The part of the text that the prompt makes up, before anything was generated."""
+        prompt = self.request.prompt if isinstance(self.request, Generate) else None
+        return (prompt.text or "") if prompt is not None and prompt.is_echoed else ""
 
     @property
     def reasoning(self) -> str:
@@ -84,7 +123,7 @@ class Ledger:
         self.accounts: dict[int, Account] = {}
         self._engine = engine
 
-    def submit(self, request: Generate) -> Account:
+    def submit(self, request: Work) -> Account:
         account = self.accounts[request.seq] = Account(request)
         self._engine.submit(request)
         assert self._engine.is_busy()
@@ -118,15 +157,15 @@ class Ledger:
         assert not self._engine.is_busy()
         assert self._engine.step(frozenset()) == []
 
-    def play(self, request: Generate) -> Account:
+    def play(self, request: Work) -> Account:
         """Submit a request and let everything end."""
         account = self.submit(request)
         self.drain()
         return account
 
     def _check_step(self, frames: Iterable[StepFrame], blocked: Set[int], cancelled: Set[int]) -> None:
-        deltas = [frame.seq for frame in frames if isinstance(frame, Delta)]
-        assert len(deltas) == len(set(deltas)), "a step costs a seq at most one credit"
+        content = [frame.seq for frame in frames if isinstance(frame, Content)]
+        assert len(content) == len(set(content)), "a step costs a seq at most one credit"
         for frame in frames:
             assert frame.seq in self.accounts
             if frame.seq in cancelled:
@@ -141,21 +180,42 @@ class Ledger:
         match frame:
             case Started():
                 assert account.started is None, "a seq starts once"
-                assert frame.prompt_tokens > 0
+                is_counted = isinstance(account.request, Generate | Embed | Rerank)
+                assert frame.prompt_tokens > 0 or not is_counted
                 account.started = frame
-            case Delta():
+            case Delta() | Embedded() | Scored() | Tokenized():
                 assert account.started is not None, "Started comes first"
-                assert frame.tokens >= 0
-                assert frame.tokens or frame.text or frame.reasoning or frame.tool_calls
-                account.deltas.append(frame)
-            case Embedded() | Scored() | Tokenized():
-                assert account.started is not None, "Started comes first"
+                assert isinstance(frame, CONTENT_OF[type(account.request)]), "nobody asked for that"
+                _enter_content(account, frame)
             case Failed():
                 account.fault = frame.fault
                 assert frame.fault.message
             case Finished():
                 account.finished = frame
                 _check_finished(account, frame)
+
+
+def _enter_content(account: Account, frame: Content) -> None:
+    match frame:
+        case Delta():
+            assert frame.tokens >= 0
+            assert frame.tokens or frame.text or frame.reasoning or frame.tool_calls
+            account.deltas.append(frame)
+        case Embedded():
+            assert frame.vectors, "a frame holds a vector at least"
+            assert frame.start == len(account.vectors), "vectors come in the order of their inputs"
+            account.vectors += frame.vectors
+            assert len({len(vector) for vector in account.vectors}) == 1
+            for vector in frame.vectors:
+                assert abs(cosine(vector, vector) - 1) < 1e-4, "vectors are of unit length"
+        case Scored():
+            assert account.scores is None, "scores come once"
+            assert all(map(math.isfinite, frame.scores))
+            account.scores = frame.scores
+        case Tokenized():
+            assert account.told is None, "tokens come once"
+            assert len(frame.pieces) == len(frame.tokens)
+            account.told = frame
 
 
 def _check_finished(account: Account, finished: Finished) -> None:
@@ -165,20 +225,23 @@ def _check_finished(account: Account, finished: Finished) -> None:
     else:
         assert account.started is not None, "Started comes first"
         assert finished.completion_tokens == account.tokens, "usage counts match the deltas"
+        assert account.is_content_whole, "all that was asked for comes before the end"
 
     if account.started is not None:
         assert finished.prompt_tokens == account.started.prompt_tokens
     assert 0 <= finished.cached_tokens <= finished.prompt_tokens
     assert 0 <= finished.reasoning_tokens <= finished.completion_tokens
-    _check_sampling(account, finished)
+    if isinstance(account.request, Generate):
+        _check_sampling(account, account.request, finished)
     calls = account.calls()
     assert bool(calls) or finished.reason != "tool_calls"
 
 
-def _check_sampling(account: Account, finished: Finished) -> None:
-    sampling = account.request.sampling
+def _check_sampling(account: Account, request: Generate, finished: Finished) -> None:
+    sampling = request.sampling
     assert sampling.max_tokens is None or finished.completion_tokens <= sampling.max_tokens
-    assert all(stop not in account.text for stop in sampling.stop), "a stop string is not part of the text"
+    said = account.text.removeprefix(account.echo)
+    assert all(stop not in said for stop in sampling.stop), "a stop string is not part of the text"
     if sampling.logprobs is None:
         assert account.choices == []
         return

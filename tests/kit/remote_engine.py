@@ -139,6 +139,9 @@ class RemoteEngine:
     def cancel(self, seq: int) -> None:
         self._call(Cancel(seq))
 
+    def interrupt(self, seq: int) -> None:
+        """Calls to the child follow one another: none runs that could be cut short."""
+
     def step(self, blocked: Set[int]) -> list[StepFrame]:
         return self._call(Step(sorted(blocked))).frames
 

@@ -20,7 +20,13 @@ def draw(case: dict[str, Any]) -> list[int]:
     recipe = decide_recipe(msgspec.convert(case["sampling"], Sampling, strict=False), Tuning(), len(row))
     assert isinstance(recipe, Recipe)
     sampler = Sampler(recipe, prompt=case.get("prompt", ()), ends=case.get("ends", ()))
-    return [sampler.pick(row).token for _ in range(case["count"])]
+    return [take(sampler, row) for _ in range(case["count"])]
+
+
+def take(sampler: Sampler, row: Any) -> int:
+    token = sampler.pick(row).token
+    sampler.note(token)
+    return token
 
 
 if __name__ == "__main__":

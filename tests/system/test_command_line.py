@@ -44,7 +44,8 @@ def test_json_output_is_one_document(server: RunningServer) -> None:
     status = json.loads(lar(server.home, "status", "--json").stdout)
 
     assert (answer["content"], answer["finish_reason"]) == ("hi", "stop")
-    assert [each["id"] for each in models] == ["smollm2-135m-instruct", "scripted"]
+    names = [each["id"] for each in models]
+    assert names == ["smollm2-135m-instruct", "all-minilm-l6-v2", "scripted"]
     assert status["running"]
     assert status["state"]["models"] == models
 

@@ -59,7 +59,7 @@ def test_the_official_sdk_lists_models_and_chats_both_ways(server: RunningServer
     )
     chunks = list(stream)
 
-    assert names == ["smollm2-135m-instruct", "scripted"]
+    assert names == ["smollm2-135m-instruct", "all-minilm-l6-v2", "scripted"]
     assert whole.choices[0].message.content == "good day"
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "good day"
     assert chunks[-1].usage is not None

@@ -1,28 +1,22 @@
 """The body of a chat completion as it comes over the wire: every field that OpenAI knows, and ours.
 
-Only shapes and ranges live here. What the fields mean together is in `request`, `conversation` and `tools`.
-Fields that are only ever refused are `Any`, so that the refusal names them instead of their content.
+Only shapes and ranges live here, and in `sampling` what plain completions take too. What the fields mean
+together is in `request`, `conversation` and `tools`. Fields that are only ever refused are `Any`, so that
+the refusal names them instead of their content.
 """
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-CHOICES_LIMIT = 8
+from runtime.api.openai.sampling import Name, NotEmpty, SampledBody, Wire
+
 TOOLS_LIMIT = 128
-STOPS_LIMIT = 4
 TOP_LOGPROBS_LIMIT = 20
+GRAMMAR_LIMIT_CHARS = 65_536
+"""Of a custom tool's grammar: it is compiled, and by hand nobody writes more."""
 
-Int32 = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 TokenCount = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-NotEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what clients send: a field that we do not know is an error."""
 
 
 class TextPart(Wire, frozen=True, kw_only=True, tag_field="type", tag="text"):
@@ -38,8 +32,19 @@ class RefusalPart(Wire, frozen=True, kw_only=True, tag_field="type", tag="refusa
     refusal: str
 
 
-class ImagePart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="image_url"):
-    """A picture; refused by name."""
+class ImageUrl(Wire, frozen=True, kw_only=True):
+    """Where a picture is: a data URL, since nothing is fetched."""
+
+    url: NotEmpty
+    detail: Literal["auto", "low", "high", "original"] | None = None
+    """Accepted: the model's own projector decides how closely it looks."""
+
+
+class ImagePart(Wire, frozen=True, kw_only=True, tag_field="type", tag="image_url"):
+    """A picture."""
+
+    image_url: ImageUrl
+    prompt_cache_breakpoint: Any = None
 
 
 class AudioPart(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="input_audio"):
@@ -67,8 +72,18 @@ class FunctionToolCall(Wire, frozen=True, kw_only=True, tag_field="type", tag="f
     function: WireFunctionCall
 
 
-class CustomToolCall(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="custom"):
-    """One call of a custom tool; refused by name."""
+class WireCustomCall(Wire, frozen=True, kw_only=True):
+    """Which custom tool an assistant called, and the text that it gave it."""
+
+    name: NotEmpty
+    input: str
+
+
+class CustomToolCall(Wire, frozen=True, kw_only=True, tag_field="type", tag="custom"):
+    """One call of a custom tool."""
+
+    id: NotEmpty
+    custom: WireCustomCall
 
 
 class WireMessage(Wire, frozen=True, kw_only=True):
@@ -102,44 +117,69 @@ class WireFunctionTool(Wire, frozen=True, kw_only=True, tag_field="type", tag="f
     function: WireFunction
 
 
-class CustomTool(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="custom"):
-    """A free-text tool; refused by name."""
+class AnyText(Wire, frozen=True, kw_only=True, tag_field="type", tag="text"):
+    """The input of a custom tool is free text."""
 
 
-class NamedFunction(Wire, frozen=True, kw_only=True):
-    """A function meant by its name."""
+class WireGrammar(Wire, frozen=True, kw_only=True):
+    """What the input of a custom tool must match."""
+
+    syntax: Literal["lark", "regex"]
+    definition: Annotated[str, msgspec.Meta(min_length=1, max_length=GRAMMAR_LIMIT_CHARS)]
+
+
+class GrammarText(Wire, frozen=True, kw_only=True, tag_field="type", tag="grammar"):
+    """The input of a custom tool follows a grammar."""
+
+    grammar: WireGrammar
+
+
+class WireCustom(Wire, frozen=True, kw_only=True):
+    """A tool that takes text as it stands."""
+
+    name: str
+    description: str | None = None
+    format: AnyText | GrammarText | None = None
+
+
+class WireCustomTool(Wire, frozen=True, kw_only=True, tag_field="type", tag="custom"):
+    """A custom tool."""
+
+    custom: WireCustom
+
+
+AnyTool = WireFunctionTool | WireCustomTool
+
+
+class NamedTool(Wire, frozen=True, kw_only=True):
+    """A tool meant by its name."""
 
     name: str
 
 
 class NamedChoice(Wire, frozen=True, kw_only=True, tag_field="type", tag="function"):
-    """`tool_choice` that names one function."""
+    """One function by its name: as `tool_choice`, or one of `allowed_tools`."""
 
-    function: NamedFunction
+    function: NamedTool
 
 
-class AllowedTool(Wire, frozen=True, kw_only=True):
-    """One tool of `allowed_tools`."""
+class CustomChoice(Wire, frozen=True, kw_only=True, tag_field="type", tag="custom"):
+    """The same of a custom tool."""
 
-    type: Literal["function"]
-    function: NamedFunction
+    custom: NamedTool
 
 
 class AllowedTools(Wire, frozen=True, kw_only=True):
     """Which tools may be called, and whether one must be."""
 
     mode: Literal["auto", "required"]
-    tools: Annotated[list[AllowedTool], msgspec.Meta(min_length=1, max_length=TOOLS_LIMIT)]
+    tools: Annotated[list[NamedChoice | CustomChoice], msgspec.Meta(min_length=1, max_length=TOOLS_LIMIT)]
 
 
 class AllowedChoice(Wire, frozen=True, kw_only=True, tag_field="type", tag="allowed_tools"):
     """`tool_choice` that narrows the tools."""
 
     allowed_tools: AllowedTools
-
-
-class CustomChoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="custom"):
-    """`tool_choice` that names a custom tool; refused by name."""
 
 
 class TextFormat(Wire, frozen=True, kw_only=True, tag_field="type", tag="text"):
@@ -165,65 +205,30 @@ class JsonSchemaFormat(Wire, frozen=True, kw_only=True, tag_field="type", tag="j
     json_schema: WireSchema
 
 
-class StreamOptions(Wire, frozen=True, kw_only=True):
-    """What a stream carries besides the answer."""
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-class ChatBody(Wire, frozen=True, kw_only=True):
+class ChatBody(SampledBody, frozen=True, kw_only=True):
     """POST /v1/chat/completions."""
 
-    model: NotEmpty
     messages: Annotated[list[WireMessage], msgspec.Meta(min_length=1)]
 
     # what the answer is made from
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    top_k: Int32 | None = None
-    min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    repeat_penalty: Annotated[float, msgspec.Meta(gt=0, le=2)] | None = None
-    seed: Int64 | None = None
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
-    stop: NotEmpty | Annotated[list[NotEmpty], msgspec.Meta(max_length=STOPS_LIMIT)] | None = None
-    logit_bias: dict[str, Annotated[float, msgspec.Meta(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=TOP_LOGPROBS_LIMIT)] | None = None
-    n: Annotated[int, msgspec.Meta(ge=1, le=CHOICES_LIMIT)] | None = None
-    ignore_eos: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     response_format: TextFormat | JsonObjectFormat | JsonSchemaFormat | None = None
-    tools: Annotated[list[WireFunctionTool | CustomTool], msgspec.Meta(max_length=TOOLS_LIMIT)] | None = None
+    tools: Annotated[list[AnyTool], msgspec.Meta(max_length=TOOLS_LIMIT)] | None = None
     tool_choice: Literal["none", "auto", "required"] | NamedChoice | AllowedChoice | CustomChoice | None = (
         None
     )
     parallel_tool_calls: bool | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
 
-    # bookkeeping of a cloud: accepted, and cannot change the answer
-    user: str | None = None
-    metadata: (
-        Annotated[
-            dict[Annotated[str, msgspec.Meta(max_length=64)], Annotated[str, msgspec.Meta(max_length=512)]],
-            msgspec.Meta(max_length=16),
-        ]
-        | None
-    ) = None
-    safety_identifier: Annotated[str, msgspec.Meta(max_length=128)] | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: Literal["in_memory", "in-memory", "24h"] | None = None
-    prompt_cache_options: dict[str, Any] | None = None
+    # a wish, as reasoning_effort is: accepted, although the models here have no switch for it
+    verbosity: Literal["low", "medium", "high"] | None = None
 
     # refused unless they say what is the case anyway
     store: bool | None = None
     modalities: list[Literal["text", "audio"]] | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
     audio: Any = None
     prediction: Any = None
     moderation: Any = None

@@ -10,20 +10,23 @@ from aiohttp import web
 from msgspec import UNSET
 
 from runtime.api.bodies import read_body
+from runtime.api.chosen import choose_model
 from runtime.api.deps import DEPS, PRINCIPAL, ApiDeps
-from runtime.api.errors import Refusal, envelope
+from runtime.api.errors import not_found
 from runtime.api.openai.body import ChatBody
-from runtime.api.openai.chunks import Answer, Chunks, Heading, Tally
-from runtime.api.openai.request import chat_request_of, check_features, service_tier_of
-from runtime.api.runs import OpenRun, RunOver, open_run, ready_model, send_last
-from runtime.api.sse import ReaderGone, SseStream
+from runtime.api.openai.chunks import Answer, Chunks, Heading
+from runtime.api.openai.request import chat_request_of
+from runtime.api.openai.sampling import service_tier_of, wants_usage
+from runtime.api.openai.streaming import answer_stream
+from runtime.api.openai.usage import Tally
+from runtime.api.runs import OpenRun, open_run
+from runtime.api.sse import SseStream
 from runtime.core.driver import Piece
 from runtime.core.ids import RunId
 from runtime.core.messages import Began, Broke, Delta, Ended, Scores, Tokens, Vectors
 from runtime.core.states import ModelState
 
 ROUTE = "/v1/chat/completions"
-_DONE = b"[DONE]"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,52 +43,45 @@ async def post_chat(request: web.Request) -> web.StreamResponse:
     """Serve one chat completion."""
     deps = request.app[DEPS]
     body = await read_body(request, ChatBody)
-    chat = chat_request_of(body)
-    model = ready_model(deps, chat.model, request[PRINCIPAL])
-    check_features(body, model)
+    chat, model = choose_model(deps, chat_request_of(body), request[PRINCIPAL])
     async with open_run(request, chat, is_stream=bool(body.stream)) as run:
         heading = _heading(deps, body, model, run.run_id)
         job = _Job(body=body, choices=chat.choices, heading=heading, run=run)
         return await _stream(request, job) if body.stream else await _whole(job)
 
 
+async def refuse_stored(request: web.Request) -> web.StreamResponse:
+    """Answer whoever looks for stored completions. Raises Refused, always."""
+    raise not_found(
+        f"There is nothing at {request.path[:200]}: this server does not store chat completions.",
+        "not_found",
+    )
+
+
 def _heading(deps: ApiDeps, body: ChatBody, model: ModelState, run_id: RunId) -> Heading:
     return Heading(
         id=f"chatcmpl-{run_id.removeprefix('run_')}",
         created=int(deps.clock.now()),
-        model=model.id,
+        model=body.model,
         system_fingerprint=f"lar-{deps.version}-{model.engine}",
         service_tier=service_tier_of(body) or UNSET,
     )
 
 
 async def _stream(request: web.Request, job: _Job) -> web.StreamResponse:
-    """Tell the run as server-sent events, up to [DONE] or an error event."""
+    """Send a chunk per output."""
     first = await job.run.next()
-    stream = SseStream(request)
-    try:
-        await stream.open()
-        await _tell(stream, job, first)
-    except RunOver as over:
-        await _tell_error(stream, job, over.refusal, has_detail=request[PRINCIPAL].role == "operator")
-    except ReaderGone:
-        stream.end_connection()
-    return stream.response
 
+    async def tell(stream: SseStream) -> None:
+        chunks = Chunks(job.heading, has_usage=wants_usage(job.body))
+        tally = Tally()
+        await _tell_piece(stream, chunks, tally, first)
+        async for piece in job.run.pieces_beside(stream):
+            await _tell_piece(stream, chunks, tally, piece)
+        if wants_usage(job.body):
+            await stream.send(chunks.usage(tally.total()))
 
-async def _tell(stream: SseStream, job: _Job, first: Piece) -> None:
-    """Send a chunk per output. Raises RunOver when the run ends too early, ReaderGone."""
-    options = job.body.stream_options
-    has_usage = options is not None and bool(options.include_usage)
-    chunks = Chunks(job.heading, has_usage=has_usage)
-    tally = Tally()
-    await _tell_piece(stream, chunks, tally, first)
-    async for piece in job.run.pieces_beside(stream):
-        await _tell_piece(stream, chunks, tally, piece)
-
-    if has_usage:
-        await stream.send(chunks.usage(tally.total()))
-    await stream.send(_DONE)
+    return await answer_stream(request, tell)
 
 
 async def _tell_piece(stream: SseStream, chunks: Chunks, tally: Tally, piece: Piece) -> None:
@@ -97,15 +93,10 @@ async def _tell_piece(stream: SseStream, chunks: Chunks, tally: Tally, piece: Pi
             if chunk is not None:
                 await stream.send(chunk)
         case Ended() as ended:
-            tally.add(piece.index, ended.usage)
+            tally.add(ended.usage)
             await stream.send(chunks.closing(piece.index, ended.reason))
         case Broke() | Vectors() | Scores() | Tokens():
             return  # the first ends the run before it comes here; a chat yields no others
-
-
-async def _tell_error(stream: SseStream, job: _Job, refusal: Refusal, *, has_detail: bool) -> None:
-    """End a stream that has begun with an error event, without [DONE], and close the connection."""
-    await send_last(stream, envelope(refusal, run_id=job.run.run_id, has_detail=has_detail))
 
 
 async def _whole(job: _Job) -> web.Response:
@@ -118,7 +109,7 @@ async def _whole(job: _Job) -> web.Response:
                 answer.add(piece.index, delta)
             case Ended() as ended:
                 answer.end(piece.index, ended.reason)
-                tally.add(piece.index, ended.usage)
+                tally.add(ended.usage)
             case Began() | Broke() | Vectors() | Scores() | Tokens():
                 continue
     return web.Response(body=answer.encode(tally.total()), content_type="application/json")

@@ -10,16 +10,27 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from runtime.api.openai.usage import WireUsage, usage_on_wire
 from runtime.core.messages import ChosenLogprob, Delta, FinishReason, ToolCallDelta, Usage
 
 _encode = msgspec.json.Encoder().encode
 
 
-class WireFunction(msgspec.Struct, kw_only=True, omit_defaults=True):
+ToolKind = Literal["function", "custom"]
+
+
+class WireFunction(msgspec.Struct, kw_only=True):
     """A function's name and arguments, or a piece of them."""
 
-    name: str | None = None
-    arguments: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    arguments: str
+
+
+class WireCustom(msgspec.Struct, kw_only=True):
+    """A custom tool's name and input, or a piece of them."""
+
+    name: str | UnsetType = UNSET
+    input: str
 
 
 class WireToolCall(msgspec.Struct, kw_only=True):
@@ -27,8 +38,9 @@ class WireToolCall(msgspec.Struct, kw_only=True):
 
     index: int | UnsetType = UNSET
     id: str | UnsetType = UNSET
-    type: Literal["function"] | UnsetType = UNSET
-    function: WireFunction
+    type: ToolKind | UnsetType = UNSET
+    function: WireFunction | UnsetType = UNSET
+    custom: WireCustom | UnsetType = UNSET
 
 
 class WireLogprobs(msgspec.Struct, kw_only=True):
@@ -55,32 +67,6 @@ class WireChunkChoice(msgspec.Struct, kw_only=True):
     delta: WireDelta
     logprobs: WireLogprobs | None = None
     finish_reason: FinishReason | None = None
-
-
-class PromptDetails(msgspec.Struct, kw_only=True):
-    """What the prompt's tokens were."""
-
-    cached_tokens: int = 0
-    audio_tokens: int = 0
-
-
-class CompletionDetails(msgspec.Struct, kw_only=True):
-    """What the answer's tokens were."""
-
-    reasoning_tokens: int = 0
-    audio_tokens: int = 0
-    accepted_prediction_tokens: int = 0
-    rejected_prediction_tokens: int = 0
-
-
-class WireUsage(msgspec.Struct, kw_only=True):
-    """Tokens of the whole completion."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails
-    completion_tokens_details: CompletionDetails
 
 
 class WireChunk(msgspec.Struct, kw_only=True):
@@ -139,44 +125,13 @@ class Heading(msgspec.Struct, frozen=True, kw_only=True):
     service_tier: str | UnsetType = UNSET
 
 
-class Tally:
-    """The usage of a completion: choices share one prompt, so it counts once, as OpenAI counts it."""
-
-    def __init__(self) -> None:
-        self._ended: dict[int, Usage] = {}
-
-    def add(self, index: int, usage: Usage) -> None:
-        """Note that a choice ended."""
-        self._ended[index] = usage
-
-    def is_complete(self, choices: int) -> bool:
-        """Whether every choice ended."""
-        return len(self._ended) == choices
-
-    def total(self) -> WireUsage:
-        """Return the sum for the wire."""
-        usages = self._ended.values()
-        prompt = max((each.prompt_tokens for each in usages), default=0)
-        completion = sum(each.completion_tokens for each in usages)
-        return WireUsage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=prompt + completion,
-            prompt_tokens_details=PromptDetails(
-                cached_tokens=max((each.cached_tokens for each in usages), default=0)
-            ),
-            completion_tokens_details=CompletionDetails(
-                reasoning_tokens=sum(each.reasoning_tokens for each in usages)
-            ),
-        )
-
-
 class Chunks:
     """Encodes the chunks of one stream."""
 
     def __init__(self, heading: Heading, *, has_usage: bool) -> None:
         self._heading = heading
         self._usage: UnsetType | None = None if has_usage else UNSET
+        self._kinds: dict[tuple[int, int], ToolKind] = {}
 
     def opening(self, index: int) -> bytes:
         """Return the first chunk of a choice."""
@@ -191,7 +146,7 @@ class Chunks:
         wire = WireDelta(
             content=delta.text if has_content else UNSET,
             reasoning_content=delta.reasoning or UNSET,
-            tool_calls=[_piece(each) for each in delta.tool_calls] or UNSET,
+            tool_calls=[self._piece(index, each) for each in delta.tool_calls] or UNSET,
         )
         logprobs = WireLogprobs(content=list(delta.logprobs)) if delta.logprobs else None
         return self._chunk(index, wire, logprobs=logprobs)
@@ -200,9 +155,19 @@ class Chunks:
         """Return the last chunk of a choice."""
         return self._chunk(index, WireDelta(), reason=reason)
 
-    def usage(self, usage: WireUsage) -> bytes:
+    def usage(self, usage: Usage) -> bytes:
         """Return the chunk that tells the usage; it has no choices."""
-        return _encode(self._make([], usage))
+        return _encode(self._make([], usage_on_wire(usage)))
+
+    def _piece(self, index: int, piece: ToolCallDelta) -> WireToolCall:
+        """Say a piece of a tool call: the first of each carries id, type and name."""
+        kind = self._kinds.setdefault((index, piece.index), piece.type)
+        is_first = piece.id is not None or piece.name is not None
+        call = _call(kind, UNSET if piece.name is None else piece.name, piece.arguments)
+        call.index = piece.index
+        call.id = UNSET if piece.id is None else piece.id
+        call.type = kind if is_first else UNSET
+        return call
 
     def _chunk(
         self,
@@ -229,13 +194,23 @@ class Chunks:
 
 
 @dataclass(slots=True)
+class _Call:
+    """One tool call while it is gathered."""
+
+    id: str | None
+    kind: ToolKind
+    name: str
+    arguments: list[str]
+
+
+@dataclass(slots=True)
 class _Draft:
     """One choice while it is gathered."""
 
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
     logprobs: list[ChosenLogprob] = field(default_factory=list)
-    calls: dict[int, WireToolCall] = field(default_factory=dict)
+    calls: dict[int, _Call] = field(default_factory=dict)
     reason: FinishReason = "stop"
 
 
@@ -256,17 +231,16 @@ class Answer:
         for piece in delta.tool_calls:
             call = draft.calls.get(piece.index)
             if call is None:
-                function = WireFunction(name=piece.name or "", arguments=piece.arguments)
-                call_id = piece.id if piece.id is not None else UNSET
-                draft.calls[piece.index] = WireToolCall(id=call_id, type="function", function=function)
+                name = piece.name or ""
+                draft.calls[piece.index] = _Call(piece.id, piece.type, name, [piece.arguments])
             else:
-                call.function.arguments = f"{call.function.arguments}{piece.arguments}"
+                call.arguments.append(piece.arguments)
 
     def end(self, index: int, reason: FinishReason) -> None:
         """Note why a choice ended."""
         self._drafts[index].reason = reason
 
-    def encode(self, usage: WireUsage) -> bytes:
+    def encode(self, usage: Usage) -> bytes:
         """Return the whole answer."""
         heading = self._heading
         return _encode(
@@ -277,13 +251,13 @@ class Answer:
                 system_fingerprint=heading.system_fingerprint,
                 service_tier=heading.service_tier,
                 choices=[self._choice(index, draft) for index, draft in enumerate(self._drafts)],
-                usage=usage,
+                usage=usage_on_wire(usage),
             )
         )
 
     def _choice(self, index: int, draft: _Draft) -> WireChoice:
         text = "".join(draft.text)
-        calls = [draft.calls[place] for place in sorted(draft.calls)]
+        calls = [_whole_call(draft.calls[place]) for place in sorted(draft.calls)]
         message = WireMessage(
             content=None if calls and not text else text,
             reasoning_content="".join(draft.reasoning) or UNSET,
@@ -293,12 +267,15 @@ class Answer:
         return WireChoice(index=index, message=message, logprobs=logprobs, finish_reason=draft.reason)
 
 
-def _piece(delta: ToolCallDelta) -> WireToolCall:
-    """Say a piece of a tool call: the first of each index carries id, type and name."""
-    is_first = delta.id is not None or delta.name is not None
-    return WireToolCall(
-        index=delta.index,
-        id=delta.id if delta.id is not None else UNSET,
-        type="function" if is_first else UNSET,
-        function=WireFunction(name=delta.name, arguments=delta.arguments),
-    )
+def _whole_call(call: _Call) -> WireToolCall:
+    wire = _call(call.kind, call.name, "".join(call.arguments))
+    wire.id = UNSET if call.id is None else call.id
+    wire.type = call.kind
+    return wire
+
+
+def _call(kind: ToolKind, name: str | UnsetType, text: str) -> WireToolCall:
+    if kind == "custom":
+        return WireToolCall(custom=WireCustom(name=name, input=text))
+
+    return WireToolCall(function=WireFunction(name=name, arguments=text))

@@ -1,9 +1,11 @@
-"""From the messages on the wire to the core's: content joined, tool results matched to their calls."""
+"""From the messages on the wire to the core's: parts joined or kept, tool results matched to their calls."""
 
 from collections.abc import Iterable, Sequence
 
 from runtime.api.errors import Refused, invalid, unsupported
+from runtime.api.images import IMAGES_LIMIT, image_of_url
 from runtime.api.openai.body import (
+    AnyPart,
     AudioPart,
     CustomToolCall,
     FilePart,
@@ -13,12 +15,18 @@ from runtime.api.openai.body import (
     TextPart,
     WireMessage,
 )
-from runtime.core.messages import FunctionCall, Message, ToolCall
+from runtime.core.messages import ContentPart, FunctionCall, Message, ToolCall
+from runtime.core.messages import ImagePart as Picture
+from runtime.core.messages import TextPart as Text
+
+_MAY_SHOW = frozenset({"user", "tool"})
+"""The roles whose messages may hold pictures."""
 
 
 def conversation_of(messages: Sequence[WireMessage]) -> tuple[Message, ...]:
     """Return the conversation for the model. Raises Refused with the path of the message at fault."""
     _check_calls_are_answered(messages)
+    _check_count_of_images(messages)
     return tuple(_message_of(each, f"messages[{place}]") for place, each in enumerate(messages))
 
 
@@ -30,7 +38,7 @@ def _message_of(wire: WireMessage, path: str) -> Message:
         )
 
     _check_refused_fields(wire, path)
-    content = _text_of(wire, path)
+    content = _content_of(wire, path)
     if content is None and not (wire.role == "assistant" and wire.tool_calls):
         raise invalid(
             f"Missing required parameter: '{path}.content'.",
@@ -43,7 +51,7 @@ def _message_of(wire: WireMessage, path: str) -> Message:
         content=content,
         name=wire.name,
         reasoning_content=wire.reasoning_content,
-        tool_calls=_calls_of(wire, path),
+        tool_calls=_calls_of(wire),
         tool_call_id=wire.tool_call_id,
     )
 
@@ -76,58 +84,76 @@ def _check_refused_fields(wire: WireMessage, path: str) -> None:
         )
 
 
-def _text_of(wire: WireMessage, path: str) -> str | None:
-    """Join the parts of the content; a refusal counts as what the assistant said."""
-    if isinstance(wire.content, list):
-        if not wire.content:
-            raise invalid(
-                f"'{path}.content' is an empty list. Send text, or at least one part.", f"{path}.content"
-            )
+def _content_of(wire: WireMessage, path: str) -> str | tuple[ContentPart, ...] | None:
+    """Return the content: text, or parts where a picture is among them. A refusal is what was said."""
+    if not isinstance(wire.content, list):
+        return wire.content if wire.content is not None else wire.refusal
 
-        return "\n".join(
-            _text_of_part(part, wire, f"{path}.content[{place}]") for place, part in enumerate(wire.content)
+    if not wire.content:
+        raise invalid(
+            f"'{path}.content' is an empty list. Send text, or at least one part.", f"{path}.content"
         )
 
-    return wire.content if wire.content is not None else wire.refusal
+    parts = [_part_of(part, wire, f"{path}.content[{at}]") for at, part in enumerate(wire.content)]
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    return "\n".join(texts) if len(texts) == len(parts) else tuple(parts)
 
 
-def _text_of_part(
-    part: TextPart | RefusalPart | ImagePart | AudioPart | FilePart, wire: WireMessage, path: str
-) -> str:
+def _part_of(part: AnyPart, wire: WireMessage, path: str) -> ContentPart:
     match part:
         case TextPart():
-            return part.text
+            return Text(text=part.text)
         case RefusalPart():
             if wire.role != "assistant":
                 raise invalid("Parts of type 'refusal' belong to messages of role 'assistant'.", path)
-            return part.refusal
+            return Text(text=part.refusal)
         case ImagePart():
-            raise _part_unsupported("image_url", path)
+            return _picture_of(part, wire, path)
         case AudioPart():
-            raise _part_unsupported("input_audio", path)
+            raise _part_unsupported("input_audio", path, "Transcribe it first, and send the text.")
         case FilePart():
-            raise _part_unsupported("file", path)
+            raise _part_unsupported("file", path, "Send its text, or its pages as pictures.")
 
 
-def _part_unsupported(kind: str, path: str) -> Refused:
+def _picture_of(part: ImagePart, wire: WireMessage, path: str) -> Picture:
+    if wire.role not in _MAY_SHOW:
+        raise invalid(
+            f"Pictures belong to messages of role 'user' or 'tool', not '{wire.role}'.", f"{path}.type"
+        )
+
+    return image_of_url(part.image_url.url, f"{path}.image_url.url")
+
+
+def _part_unsupported(kind: str, path: str, fix: str) -> Refused:
     return unsupported(
-        f"Content parts of type '{kind}' are not supported by this model yet. Send text.", f"{path}.type"
+        f"Content parts of type '{kind}' are not supported by this server yet. {fix}", f"{path}.type"
     )
 
 
-def _calls_of(wire: WireMessage, path: str) -> tuple[ToolCall, ...]:
-    calls: list[ToolCall] = []
-    for place, call in enumerate(wire.tool_calls or ()):
-        match call:
-            case FunctionToolCall():
-                function = FunctionCall(name=call.function.name, arguments=call.function.arguments)
-                calls.append(ToolCall(id=call.id, function=function))
-            case CustomToolCall():
-                raise unsupported(
-                    "Calls of custom tools are not supported yet. Use function tools.",
-                    f"{path}.tool_calls[{place}].type",
+def _check_count_of_images(messages: Sequence[WireMessage]) -> None:
+    """Refuse more pictures than one request may hold, before any is read."""
+    count = 0
+    for place, message in enumerate(messages):
+        parts = message.content if isinstance(message.content, list) else ()
+        for at, part in enumerate(parts):
+            count += isinstance(part, ImagePart)
+            if count > IMAGES_LIMIT:
+                raise invalid(
+                    f"A request may hold at most {IMAGES_LIMIT} pictures.", f"messages[{place}].content[{at}]"
                 )
-    return tuple(calls)
+
+
+def _calls_of(wire: WireMessage) -> tuple[ToolCall, ...]:
+    return tuple(_call_of(each) for each in wire.tool_calls or ())
+
+
+def _call_of(call: FunctionToolCall | CustomToolCall) -> ToolCall:
+    if isinstance(call, FunctionToolCall):
+        function = FunctionCall(name=call.function.name, arguments=call.function.arguments)
+        return ToolCall(id=call.id, function=function)
+
+    custom = FunctionCall(name=call.custom.name, arguments=call.custom.input)
+    return ToolCall(id=call.id, function=custom, type="custom")
 
 
 def _check_calls_are_answered(messages: Sequence[WireMessage]) -> None:
@@ -168,9 +194,6 @@ def _check_result(message: WireMessage, path: str, waiting: set[str]) -> None:
 def _ids_of(message: WireMessage, path: str) -> set[str]:
     ids: set[str] = set()
     for place, call in enumerate(message.tool_calls or ()):
-        if not isinstance(call, FunctionToolCall):
-            continue
-
         if call.id in ids:
             raise invalid(
                 f"The tool call id '{call.id[:80]}' appears twice in one message.",

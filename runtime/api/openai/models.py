@@ -18,6 +18,7 @@ class LarFacts(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     is_default: bool
     size_bytes: int | None
+    needs_bytes: int | None
     licence: str | None
     context_tokens: int | None
     sequences: int
@@ -65,6 +66,7 @@ def _wire(model: ModelState) -> WireModel:
         engine=model.engine,
         is_default=model.is_default,
         size_bytes=model.size_bytes,
+        needs_bytes=model.needs_bytes,
         licence=model.licence,
         context_tokens=model.context_tokens,
         sequences=model.sequences,

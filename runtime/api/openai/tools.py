@@ -4,72 +4,63 @@ import re
 from collections.abc import Sequence
 
 from runtime.api.bodies import check_plain_json, nearest
-from runtime.api.errors import Refused, invalid, unsupported
+from runtime.api.errors import Refused, invalid
 from runtime.api.openai.body import (
     AllowedChoice,
+    AnyTool,
     ChatBody,
     CustomChoice,
-    CustomTool,
+    GrammarText,
     JsonObjectFormat,
     JsonSchemaFormat,
     NamedChoice,
     TextFormat,
+    WireCustom,
+    WireFunction,
     WireFunctionTool,
 )
-from runtime.core.messages import FunctionTool, ResponseFormat, ToolChoice
+from runtime.core.messages import CustomTool, FunctionTool, ResponseFormat, ToolChoice
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SCHEMA_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 
 
-def tools_of(tools: Sequence[WireFunctionTool | CustomTool] | None) -> tuple[FunctionTool, ...]:
-    """Return the functions that may be called. Raises Refused."""
-    functions: list[FunctionTool] = []
+def tools_of(tools: Sequence[AnyTool] | None) -> tuple[FunctionTool | CustomTool, ...]:
+    """Return the tools that may be called; no two share a name. Raises Refused."""
+    found: list[FunctionTool | CustomTool] = []
     names: set[str] = set()
     for place, tool in enumerate(tools or ()):
-        path = f"tools[{place}]"
-        if isinstance(tool, CustomTool):
-            raise unsupported("Custom tools are not supported yet. Use function tools.", f"{path}.type")
+        if isinstance(tool, WireFunctionTool):
+            path = f"tools[{place}].function"
+            made: FunctionTool | CustomTool = _function_of(tool.function, path)
+        else:
+            path = f"tools[{place}].custom"
+            made = _custom_of(tool.custom, path)
+        if made.name in names:
+            raise invalid(f"Two tools are named '{made.name}'.", f"{path}.name")
 
-        function = tool.function
-        check_name(function.name, f"{path}.function.name")
-        if function.name in names:
-            raise invalid(f"Two tools are named '{function.name}'.", f"{path}.function.name")
-
-        names.add(function.name)
-        _check_parameters(tool, f"{path}.function.parameters")
-        functions.append(
-            FunctionTool(
-                name=function.name,
-                description=function.description,
-                parameters=function.parameters,
-                strict=function.strict,
-            )
-        )
-    return tuple(functions)
+        names.add(made.name)
+        found.append(made)
+    return tuple(found)
 
 
 def tool_choice_of(body: ChatBody) -> ToolChoice:
     """Return how free the model is to call tools. Raises Refused for a name that is no tool."""
-    names = {each.function.name for each in body.tools or () if isinstance(each, WireFunctionTool)}
     choice = body.tool_choice
     if choice is None:
         return ToolChoice()
 
-    if isinstance(choice, CustomChoice):
-        raise unsupported("Custom tools are not supported yet. Use function tools.", "tool_choice.type")
-
-    if not names and choice not in ("none", "auto"):
+    if not body.tools and choice not in ("none", "auto"):
         raise invalid("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
 
     match choice:
-        case NamedChoice():
-            _check_is_tool(choice.function.name, names, "tool_choice.function.name")
-            return ToolChoice(mode="required", names=(choice.function.name,))
+        case NamedChoice() | CustomChoice():
+            return ToolChoice(mode="required", names=(_named(choice, body, "tool_choice"),))
         case AllowedChoice():
-            allowed = [each.function.name for each in choice.allowed_tools.tools]
-            for place, name in enumerate(allowed):
-                _check_is_tool(name, names, f"tool_choice.allowed_tools.tools[{place}].function.name")
+            allowed = [
+                _named(each, body, f"tool_choice.allowed_tools.tools[{place}]")
+                for place, each in enumerate(choice.allowed_tools.tools)
+            ]
             return ToolChoice(mode=choice.allowed_tools.mode, names=tuple(dict.fromkeys(allowed)))
         case "none" | "auto" | "required":
             return ToolChoice(mode=choice)
@@ -109,24 +100,54 @@ def check_name(name: str, param: str) -> None:
         )
 
 
-def _check_is_tool(name: str, names: set[str], param: str) -> None:
-    if name in names:
-        return
+def _function_of(wire: WireFunction, path: str) -> FunctionTool:
+    check_name(wire.name, f"{path}.name")
+    _check_parameters(wire, f"{path}.parameters")
+    return FunctionTool(
+        name=wire.name, description=wire.description, parameters=wire.parameters, strict=wire.strict
+    )
 
+
+def _custom_of(wire: WireCustom, path: str) -> CustomTool:
+    check_name(wire.name, f"{path}.name")
+    if not isinstance(wire.format, GrammarText):
+        return CustomTool(name=wire.name, description=wire.description)
+
+    grammar = wire.format.grammar
+    return CustomTool(
+        name=wire.name,
+        description=wire.description,
+        syntax=grammar.syntax,
+        definition=grammar.definition,
+    )
+
+
+def _named(choice: NamedChoice | CustomChoice, body: ChatBody, path: str) -> str:
+    """Return the name of a tool that is there, of the kind that is said. Raises Refused."""
+    if isinstance(choice, NamedChoice):
+        kind, name = "function", choice.function.name
+        names = {tool.function.name for tool in body.tools or () if isinstance(tool, WireFunctionTool)}
+    else:
+        kind, name = "custom", choice.custom.name
+        names = {tool.custom.name for tool in body.tools or () if not isinstance(tool, WireFunctionTool)}
+    if name in names:
+        return name
+
+    param = f"{path}.{kind}.name"
     meant = nearest(name, names)
     hint = f" Did you mean '{meant}'?" if meant else ""
-    raise invalid(f"'{param}' is '{name[:80]}', which is not among 'tools'.{hint}", param)
+    raise invalid(f"'{param}' is '{name[:80]}', which is not among the {kind} tools in 'tools'.{hint}", param)
 
 
-def _check_parameters(tool: WireFunctionTool, param: str) -> None:
-    parameters = tool.function.parameters
+def _check_parameters(function: WireFunction, param: str) -> None:
+    parameters = function.parameters
     if parameters is None:
         return
 
     check_plain_json(parameters, param)
     if parameters.get("type", "object") != "object":
         raise invalid(
-            f"Invalid schema for function '{tool.function.name}': its type must be 'object'.",
+            f"Invalid schema for function '{function.name}': its type must be 'object'.",
             param,
             code="invalid_function_parameters",
         )

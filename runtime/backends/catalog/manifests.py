@@ -39,6 +39,8 @@ class EngineManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     licence: str
     requirements: tuple[str, ...] = ()
     """Exact pins. None at all: the engine runs in the server's own interpreter."""
+    is_closed: bool = False
+    """The requirements are all that is installed; what they ask for in turn is not followed."""
     import_check: str = ""
     """Python that imports all that the engine needs and prints the version on its last line."""
     needs_compiler: bool = False
@@ -50,6 +52,8 @@ class EngineManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     disk_bytes: int = 0
     """Room that must be free before an install begins."""
     features: frozenset[Feature] = frozenset()
+    schedules: bool = False
+    """It orders by itself what it was given, by priority and fair share, so it is given much at once."""
 
     def __post_init__(self) -> None:
         _require_exact(self.requirements)
@@ -76,9 +80,16 @@ class PackageSource(
     size_bytes: Annotated[int, msgspec.Meta(ge=1)]
     file: FileName
     """What the file is called here."""
+    archive_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Of the wheel, where the file is a small part of it."""
 
     def __post_init__(self) -> None:
         _require_exact((self.requirement,))
+
+    @property
+    def most_archive_bytes(self) -> int:
+        """What the wheel may take, less a margin."""
+        return 2 * self.size_bytes if self.archive_bytes is None else self.archive_bytes
 
 
 class ManifestTuning(ModelTuning, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,12 +105,33 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     licence: str
     source: PackageSource | None = None
     """None: the model has no weights."""
+    beside: tuple[PackageSource, ...] = ()
+    """Further files that the engine reads, in the folder of the weights."""
+    features: frozenset[Feature] | None = None
+    """What of the engine's features the model has; None: all of them."""
     tuning: ManifestTuning = ManifestTuning()
+
+    def __post_init__(self) -> None:
+        names = [each.file for each in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError("two files of a model must not have one name")
+        if self.beside and self.source is None:
+            raise ValueError("files in `beside` need a `source` to lie beside")
 
     @property
     def model(self) -> ModelId:
         """The id as the core knows it."""
         return ModelId(self.id)
+
+    @property
+    def files(self) -> tuple[PackageSource, ...]:
+        """Every file that is fetched, the weights first."""
+        return () if self.source is None else (self.source, *self.beside)
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(each.size_bytes for each in self.files)
 
 
 class _Manifest(Protocol):
@@ -133,6 +165,9 @@ def load_models() -> Mapping[str, ModelManifest]:
     for model in models.values():
         if model.engine not in load_engines():
             raise CatalogueBroken(f"models/{model.id}.yaml: there is no engine '{model.engine}'")
+        foreign = (model.features or frozenset()) - load_engines()[model.engine].features
+        if foreign:
+            raise CatalogueBroken(f"models/{model.id}.yaml: its engine does not offer {sorted(foreign)}")
 
     return MappingProxyType(models)
 

@@ -1,6 +1,6 @@
 """What an engine is: a thing that loads one model and advances its sequences a step at a time.
 
-Single-threaded: the worker calls every method from one thread. An engine never writes frames itself;
+Single-threaded: the worker calls every method but `interrupt` from one thread. An engine never writes frames itself;
 it returns them. Whatever it raises ends the worker's trust in it, so expected faults are returned as
 `Failed` frames, or raised as `LoadRefused` from `load`.
 """
@@ -38,6 +38,12 @@ class Engine(Protocol):
 
     def cancel(self, seq: int) -> None:
         """Mark a seq to end at the next step with Finished(reason="cancelled"); unknown seqs are ignored."""
+
+    def interrupt(self, seq: int) -> None:
+        """Cut the running step short if it works for this seq, which is about to be cancelled.
+
+        The one method that may be called from another thread while `step` runs. It may do nothing.
+        """
 
     def step(self, blocked: Set[int]) -> list[StepFrame]:
         """Advance every live seq that is not blocked (out of credits) by about one token each.

@@ -18,6 +18,10 @@ def create_engine(name: str) -> Engine:
             )  # the llama environment only
 
             return LlamaEngine()
+        case "onnx":
+            from runtime.backends.engines.onnx.engine import OnnxEngine  # the onnx environment only
+
+            return OnnxEngine()
         case "scripted":
             from runtime.backends.engines.scripted.engine import (
                 ScriptedEngine,

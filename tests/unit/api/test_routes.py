@@ -9,6 +9,7 @@ import anyio
 import pytest
 from aiohttp import web
 
+from runtime.api.dialects import dialect_of
 from runtime.api.keys import KeyStore
 from runtime.api.middleware import Door
 from runtime.api.routes import ROUTES, Route
@@ -19,7 +20,14 @@ ORIGIN = "https://app.example"
 
 
 def path_of(route: Route) -> str:
-    return route.path.replace("{id:.+}", "owner/name")
+    return route.path.replace("{id:.+}", "owner/name").replace("{digest}", "sha256:00")
+
+
+def says(route: Route, body: Any, code: str, words: str) -> bool:
+    """Whether an error body says this, in the language of its route."""
+    if dialect_of(route.path) == "openai":
+        return bool(body["error"]["code"] == code)
+    return words in str(body["error"])
 
 
 async def ask(stage: Stage, method: str, path: str, **more: Any) -> tuple[int, Any, Any]:
@@ -55,7 +63,7 @@ async def test_without_a_key_every_route_that_is_not_public_answers_401(tmp_path
                 assert status == 200, route.path
             else:
                 assert status == 401, route.path
-                assert body["error"]["code"] == "missing_api_key"
+                assert route.method == "HEAD" or says(route, body, "missing_api_key", "needs an API key")
                 assert headers["WWW-Authenticate"].startswith("Bearer")
 
 
@@ -65,8 +73,8 @@ async def test_a_users_key_opens_inference_and_nothing_else(tmp_path: Path) -> N
         for route in ROUTES:
             status, _, body = await ask(stage, route.method, path_of(route), headers=key)
             assert (status == 403) == (route.permission in ("observe", "operate")), route.path
-            if status == 403:
-                assert body["error"]["code"] == "insufficient_permissions"
+            if status == 403 and route.method != "HEAD":
+                assert says(route, body, "insufficient_permissions", "does not include")
 
 
 async def test_an_operators_key_opens_everything(tmp_path: Path) -> None:
@@ -178,7 +186,7 @@ async def test_an_allowed_origin_may_ask_and_read(tmp_path: Path) -> None:
         status, headers, _ = await ask(stage, "OPTIONS", "/v1/chat/completions", headers=wish)
         assert status == 204
         assert headers["Access-Control-Allow-Origin"] == ORIGIN
-        assert headers["Access-Control-Allow-Methods"] == "POST"
+        assert headers["Access-Control-Allow-Methods"] == "GET, POST"
         assert headers["Access-Control-Allow-Headers"] == "authorization, content-type, x-stainless-os"
 
         # Errors too: a page could not read them otherwise.

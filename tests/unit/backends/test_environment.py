@@ -129,10 +129,12 @@ def machine_facts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "read_os_release", lambda: "ID=debian\n")
 
 
-async def make(machine: Machine, settings: BackendSettings | None = None) -> environment.EnvironmentFacts:
+async def make(
+    machine: Machine, settings: BackendSettings | None = None, manifest: EngineManifest = FAKE
+) -> environment.EnvironmentFacts:
     with anyio.fail_after(5):
         await machine.open()
-        return await make_environment(FAKE, machine.folders, settings or BackendSettings(), machine)
+        return await make_environment(manifest, machine.folders, settings or BackendSettings(), machine)
 
 
 async def test_a_prebuilt_wheel_is_taken_where_there_is_one(folders: Folders) -> None:
@@ -179,6 +181,16 @@ async def test_extra_indexes_are_asked_and_installing_asks_none(folders: Folders
     assert "--extra-index-url=https://wheels.example/cpu" in machine.options["prebuilt"]
     assert "--extra-index-url=https://wheels.example/cpu" in machine.options["build"]
     assert "--no-index" in machine.options["install"]
+
+
+async def test_a_closed_list_of_requirements_is_all_that_is_fetched(folders: Folders) -> None:
+    closed, usual = Machine(folders), Machine(Folders(folders.home / "usual"))
+
+    await make(usual)
+    await make(closed, manifest=msgspec.structs.replace(FAKE, is_closed=True))
+
+    assert "--no-deps" in closed.options["prebuilt"]
+    assert "--no-deps" not in usual.options["prebuilt"]
 
 
 async def test_an_old_pip_is_made_new_first(folders: Folders) -> None:

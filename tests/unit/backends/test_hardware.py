@@ -116,6 +116,24 @@ def test_usable_cores_heed_affinity_and_the_containers_quota(machine: Machine, u
             },
             (4 * GIB, 3 * GIB),
         ),
+        (
+            {
+                **GROUP,
+                "/sys/fs/cgroup/pod/container/memory.max": str(4 * GIB),
+                "/sys/fs/cgroup/pod/container/memory.current": str(4 * GIB),
+                "/sys/fs/cgroup/pod/container/memory.stat": f"active_file {GIB}\ninactive_file {GIB}\n",
+            },
+            (4 * GIB, 2 * GIB),
+        ),
+        (
+            {
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": str(4 * GIB),
+                "/sys/fs/cgroup/memory/memory.usage_in_bytes": str(4 * GIB),
+                "/sys/fs/cgroup/memory/memory.stat": "active_file 1\ninactive_file 1\n"
+                f"total_active_file {GIB}\ntotal_inactive_file {GIB}\n",
+            },
+            (4 * GIB, 2 * GIB),
+        ),
         ({**GROUP, "/sys/fs/cgroup/pod/memory.max": "max\n"}, (64 * GIB, 32 * GIB)),
         (
             {

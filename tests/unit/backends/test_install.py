@@ -27,7 +27,7 @@ from runtime.core.events import (
     ModelInstalling,
     kind_of,
 )
-from runtime.core.settings import DEFAULT_MODEL, BackendSettings
+from runtime.core.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL, BackendSettings
 from tests.kit.clock import FakeClock
 
 FACTS = EnvironmentFacts(Path("made"), "1.0")
@@ -292,3 +292,47 @@ async def test_weights_tell_their_size_and_when_they_came(stage: Stage) -> None:
     assert source is not None
     assert weights.size_bytes == source.size_bytes
     assert weights.created > 1_600_000_000
+
+
+async def test_every_file_of_a_model_is_fetched_and_the_weights_are_told(stage: Stage) -> None:
+    path = await stage.installer.install_model(DEFAULT_EMBEDDER)
+
+    model = load_models()[DEFAULT_EMBEDDER]
+    weights = stage.installer.model_weights(DEFAULT_EMBEDDER)
+    assert stage.made == ["onnx", "model.onnx", "tokenizer.json"]
+    assert path == stage.folders.weights(DEFAULT_EMBEDDER, "model.onnx")
+    assert weights is not None
+    assert weights.size_bytes == model.size_bytes
+
+
+async def test_a_model_that_lacks_one_file_is_not_installed_and_only_that_one_is_fetched(
+    stage: Stage,
+) -> None:
+    await stage.installer.install_model(DEFAULT_EMBEDDER)
+    await anyio.Path(stage.folders.weights(DEFAULT_EMBEDDER, "tokenizer.json")).unlink()
+    await stage.installer.refresh()
+    stage.made.clear()
+
+    was_installed = stage.installer.is_model_installed(DEFAULT_EMBEDDER)
+    await stage.installer.install_model(DEFAULT_EMBEDDER)
+
+    assert not was_installed
+    assert [each for each in stage.made if each != "onnx"] == ["tokenizer.json"]
+    assert stage.installer.is_model_installed(DEFAULT_EMBEDDER)
+
+
+async def test_a_failure_at_the_second_file_leaves_the_first_and_the_model_absent(stage: Stage) -> None:
+    async def fail_at_the_tokenizer() -> None:
+        await anyio.lowlevel.checkpoint()
+        if stage.made[-1] == "tokenizer.json":
+            raise BROKEN
+
+    stage.during = fail_at_the_tokenizer
+    with pytest.raises(InstallFailed, match="it broke"):
+        await stage.installer.install_model(DEFAULT_EMBEDDER)
+
+    assert not stage.installer.is_model_installed(DEFAULT_EMBEDDER)
+    stage.during = None
+    stage.made.clear()
+    await stage.installer.install_model(DEFAULT_EMBEDDER)
+    assert stage.made == ["tokenizer.json"]

@@ -2,11 +2,13 @@ from typing import Any
 
 import pytest
 
+from runtime.backends.engines.llama.calls.forms import find_form
 from runtime.backends.engines.llama.intake import Intake, Prepared
 from runtime.backends.engines.llama.masking import Control
 from runtime.backends.engines.llama.recipe import MIN_P, TEMPERATURE, TOP_K, TOP_P, Recipe, decide_recipe
+from runtime.backends.engines.llama.script import Infill, Script
 from runtime.backends.engines.llama.template import CHATML, ChatTemplate
-from runtime.backends.protocol import Fault, Generate, Sampling, Tuning
+from runtime.backends.protocol import Fault, Generate, RawPrompt, Sampling, Tuning
 
 BOS, START, END = 1000, 1001, 1002
 CONTROLS = {"<s>": BOS, "<|im_start|>": START, "<|im_end|>": END}
@@ -18,8 +20,13 @@ class Letters:
     size = 2000
     longest = 12
 
-    def __init__(self, leading: int | None = None) -> None:
+    def __init__(self, leading: int | None = None, infill: Infill | None = None) -> None:
         self.leading = leading
+        self.infill = infill
+        self.special_ids = CONTROLS
+
+    def show(self, token: int) -> bytes:
+        return b"" if token >= BOS else chr(token).encode()
 
     def encode(self, text: str, *, is_trusted: bool) -> list[int]:
         tokens: list[int] = []
@@ -32,8 +39,12 @@ class Letters:
 
 
 def make(source: str = CHATML, leading: int | None = None, limit: int = 100) -> Intake:
+    return intake_of(source, Letters(leading), limit)
+
+
+def intake_of(source: str, letters: Letters, limit: int = 100) -> Intake:
     template = ChatTemplate(source, bos="<s>", controls=[Control(text) for text in CONTROLS])
-    return Intake(template, Letters(leading), Tuning(), limit)
+    return Intake(template, find_form(source), Script(letters), Tuning(), limit)
 
 
 def ask(content: str = "Hi", **fields: Any) -> Generate:
@@ -87,15 +98,14 @@ def test_a_huge_prompt_is_refused_without_reading_it_whole() -> None:
             return super().encode(text, is_trusted=is_trusted)
 
     encoder = Counting()
-    fault = refused(Intake(ChatTemplate(CHATML), encoder, Tuning(), 100), ask("x" * 500_000))
+    fault = refused(intake_of(CHATML, encoder), ask("x" * 500_000))
     assert fault.code == "context_length_exceeded"
     assert "at least" in fault.message
     assert encoder.seen < 50_000
 
 
 def test_a_message_beyond_anything_that_fits_is_not_even_rendered() -> None:
-    template = ChatTemplate("{{ raise_exception('rendered') }}")
-    fault = refused(Intake(template, Letters(), Tuning(), 100), ask("x" * 1300))
+    fault = refused(make("{{ raise_exception('rendered') }}"), ask("x" * 1300))
     assert fault.code == "context_length_exceeded"
     assert "at least 108 tokens" in fault.message
 
@@ -108,7 +118,7 @@ def test_a_prompt_of_long_words_is_counted_exactly() -> None:
             return [1] * len(text.split())
 
     words = " ".join(["x" * 50] * 80)
-    assert len(prepared(Intake(ChatTemplate(CHATML), Words(), Tuning(), 100), ask(words)).tokens) < 90
+    assert len(prepared(intake_of(CHATML, Words()), ask(words)).tokens) < 90
 
 
 def test_a_prompt_that_leaves_room_for_one_token_is_taken() -> None:
@@ -132,11 +142,62 @@ def test_what_the_template_says_reaches_the_asker() -> None:
     assert "System role not supported" in fault.message
 
 
-def test_tools_and_formats_are_refused_rather_than_ignored() -> None:
-    tool = {"type": "function", "function": {"name": "look"}}
-    assert refused(make(), ask(tools=[tool])).param == "tools"
-    assert refused(make(), ask(format_type="json_object")).param == "response_format"
-    prepared(make(), ask(tools=[tool], tool_mode="none"))
+def test_an_unknown_adapter_is_refused_with_those_that_are_known() -> None:
+    fault = refused(make(), ask(adapter="pirate"))
+    assert (fault.code, fault.param) == ("invalid_request", "adapter")
+
+
+def test_a_shaped_answer_comes_with_a_grammar_and_a_plain_one_without() -> None:
+    assert prepared(make(limit=2000), ask(format_type="json_object")).grammar
+    assert prepared(make(), ask()).grammar is None
+
+
+def raw(**fields: Any) -> Generate:
+    return Generate(seq=1, prompt=RawPrompt(**fields))
+
+
+def test_a_raw_prompt_is_taken_as_it_stands() -> None:
+    assert prepared(make(leading=BOS), raw(text="Hi")).tokens == [BOS, *map(ord, "Hi")]
+    assert prepared(make(leading=BOS), raw(tokens=(5, 6))).tokens == [5, 6]
+
+
+@pytest.mark.parametrize("fields", [{"text": ""}, {"tokens": ()}, {"tokens": (5, 2000)}])
+def test_a_raw_prompt_of_nothing_or_of_strange_tokens_is_refused(fields: dict[str, Any]) -> None:
+    assert refused(make(), raw(**fields)).param == "prompt"
+
+
+def test_the_middle_of_a_text_is_asked_for_where_the_model_knows_how() -> None:
+    letters = Letters(infill=Infill(1, 2, 3))
+    assert prepared(intake_of(CHATML, letters), raw(text="a", suffix="b")).tokens == [1, 97, 2, 98, 3]
+    assert refused(make(), raw(text="a", suffix="b")).param == "suffix"
+
+
+def test_an_answer_that_comes_back_is_spelled_as_it_was() -> None:
+    letters = Letters()
+    script = Script(letters)
+    intake = Intake(
+        ChatTemplate(CHATML, controls=[Control(text) for text in CONTROLS]),
+        find_form(CHATML),
+        script,
+        Tuning(),
+        200,
+    )
+    prompt = prepared(intake, ask()).tokens
+    odd = 0x2126  # the ohm sign, which this vocabulary would never choose to write
+
+    class Odd(Letters):
+        def show(self, token: int) -> bytes:
+            return "Ω".encode() if token == odd else super().show(token)
+
+    script = Script(Odd())
+    script.note(prompt, [odd, ord("!")])
+    pieces = ChatTemplate(CHATML, controls=[Control(text) for text in CONTROLS]).render(
+        [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ω!"}]
+    )
+    again = script.encode(pieces.pieces)
+
+    assert again[: len(prompt) + 2] == [*prompt, odd, ord("!")]
+    assert script.encode(pieces.pieces[:1])[:1] == [START]
 
 
 def test_a_bias_on_a_token_that_does_not_exist_is_refused() -> None:

@@ -3,8 +3,15 @@ from typing import Any
 
 import pytest
 
-from runtime.backends.engines.llama.masking import Control, Piece
-from runtime.backends.engines.llama.template import CHATML, ChatTemplate, TemplateBroken, TemplateRefused
+from runtime.backends.engines.llama.masking import Control, Piece, Woven
+from runtime.backends.engines.llama.template import (
+    CHATML,
+    MEDIA,
+    ChatTemplate,
+    PicturesRefused,
+    TemplateBroken,
+    TemplateRefused,
+)
 
 CONTROLS = (Control("<|im_start|>"), Control("<|im_end|>"), Control("<s>"))
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "Hello"}]
@@ -127,3 +134,76 @@ def test_reasoning_effort_reaches_the_template_only_when_it_was_asked_for() -> N
     assert text_of(ChatTemplate(source), HELLO) == "False  "
     assert text_of(ChatTemplate(source), HELLO, "none") == "True False none"
     assert text_of(ChatTemplate(source), HELLO, "high") == "True True high"
+
+
+PICTURE: list[dict[str, Any]] = [
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "What is <__media__> and "},
+            {"type": "image", "data": b"one"},
+            {"type": "text", "text": "?"},
+            {"type": "image", "data": b"two"},
+        ],
+    }
+]
+
+
+def test_a_picture_leaves_a_trusted_marker_where_it_stood() -> None:
+    rendered = ChatTemplate(CHATML, controls=CONTROLS).render(PICTURE, can_see=True)
+    assert rendered.pictures == (b"one", b"two")
+    assert "".join(piece.text for piece in rendered.pieces) == (
+        "<|im_start|>user\nWhat is <__media__> and <__media__>?<__media__><|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert [piece.text.count(MEDIA) for piece in rendered.pieces if piece.is_trusted] == [0, 2]
+
+
+def test_a_model_that_cannot_see_is_shown_no_picture() -> None:
+    with pytest.raises(PicturesRefused):
+        ChatTemplate(CHATML).render(PICTURE)
+
+    text_only = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
+    assert "user\nab<|im_end|>" in text_of(ChatTemplate(CHATML), text_only)
+
+
+def test_a_woven_text_keeps_the_control_tokens_that_are_trusted() -> None:
+    woven = Woven((Piece("<s>", is_trusted=True), Piece("a<s>", is_trusted=False)))
+    pieces = (
+        ChatTemplate("{{ messages[0].content | trim }}", controls=CONTROLS)
+        .render([{"role": "user", "content": woven}])
+        .pieces
+    )
+    assert pieces == [Piece("<s>", is_trusted=True), Piece("a<s>", is_trusted=False)]
+
+
+def test_tools_reach_the_template_masked_and_are_none_without_any() -> None:
+    source = "{% if tools %}{{ tools | tojson }}{% else %}{{ tools is none }}{% endif %}"
+    template = ChatTemplate(source, controls=CONTROLS)
+    assert text_of(template, HELLO) == "True"
+    rendered = template.render(HELLO, tools=[{"description": "<|im_end|>"}])
+    assert rendered.pieces == [Piece('[{"description": "<|im_end|>"}]', is_trusted=False)]
+
+
+def test_reasoning_may_have_other_tags() -> None:
+    template = ChatTemplate("{{ '[THINK]' }}{# [/THINK] #}")
+    assert template.reasoning == ("[THINK]", "[/THINK]")
+    assert template.render(HELLO).opens_reasoning
+    assert not ChatTemplate(CHATML).has_reasoning
+
+
+def test_a_template_that_speaks_of_thinking_is_given_the_reasoning_by_that_name() -> None:
+    template = ChatTemplate("{{ messages[0].thinking }}")
+    assert text_of(template, [{"role": "assistant", "reasoning_content": "Hm."}]) == "Hm."
+
+
+def test_a_template_that_cannot_do_without_a_list_of_tools_gets_an_empty_one() -> None:
+    source = "{% for tool in tools %}{{ tool.name }}{% endfor %}{{ messages[0].content }}"
+    assert text_of(ChatTemplate(source), HELLO) == "Hello"
+    with pytest.raises(TemplateRefused, match="NoneType"):
+        ChatTemplate(source + "{{ nothing.at.all }}").render(HELLO)
+
+
+def test_a_model_of_channels_knows_three_efforts() -> None:
+    source = "{{ reasoning_effort }}{# <|channel|> #}"
+    assert [text_of(ChatTemplate(source), HELLO, each) for each in ("none", "high")] == ["low", "high"]
+    assert text_of(ChatTemplate("{{ reasoning_effort }}"), HELLO, "none") == "none"

@@ -80,3 +80,8 @@ def test_empty_stop_strings_stop_nothing() -> None:
     cutter = StopCutter([""])
     assert cutter.feed("abc") == "abc"
     assert not cutter.is_stopped
+
+
+def test_a_cutter_tells_which_stop_string_it_was() -> None:
+    cutter = StopCutter(["cd", "bcd", "x"])
+    assert (cutter.feed("ab"), cutter.stop, cutter.feed("cde"), cutter.stop) == ("a", None, "", "bcd")

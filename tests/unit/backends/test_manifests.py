@@ -12,7 +12,7 @@ from runtime.backends.catalog.manifests import (
     read_engine,
     read_model,
 )
-from runtime.core.settings import DEFAULT_MODEL, ModelTuning
+from runtime.core.settings import DEFAULT_EMBEDDER, DEFAULT_MODEL, ModelTuning
 from runtime.core.states import Feature
 
 ENGINE = "id: some\ntitle: Some engine\nlicence: MIT\n"
@@ -20,6 +20,10 @@ MODEL = "id: some\ntitle: Some model\nengine: llama\nlicence: MIT\n"
 SOURCE = (
     "source:\n  kind: package\n  requirement: weights==1.0\n  member: weights/some.gguf\n"
     f"  sha256: {'a' * 64}\n  size_bytes: 10\n  file: some.gguf\n"
+)
+BESIDE = (
+    "beside:\n  - kind: package\n    requirement: other==2.0\n    member: other/more.json\n"
+    f"    sha256: {'b' * 64}\n    size_bytes: 5\n    file: more.json\n"
 )
 
 
@@ -34,7 +38,7 @@ def test_the_scripted_engine_runs_in_place_and_can_do_all() -> None:
     scripted = load_engines()["scripted"]
 
     assert scripted.runs_in_place
-    assert scripted.features <= frozenset(get_args(Feature))
+    assert scripted.features == frozenset(get_args(Feature))
     assert load_models()["scripted"].source is None
 
 
@@ -57,6 +61,41 @@ def test_a_minimal_manifest_is_read() -> None:
     source = read_model(MODEL + SOURCE, "models/some.yaml").source
     assert source is not None
     assert source.file == "some.gguf"
+
+
+def test_the_default_embedder_is_in_the_catalogue_with_its_tokenizer_beside_the_weights() -> None:
+    model = load_models()[DEFAULT_EMBEDDER]
+
+    assert [each.file for each in model.files] == ["model.onnx", "tokenizer.json"]
+    assert model.size_bytes == sum(each.size_bytes for each in model.files)
+    assert "embeddings" in load_engines()[model.engine].features
+
+
+def test_files_lie_beside_the_weights_and_features_may_be_fewer() -> None:
+    text = MODEL + SOURCE + BESIDE + "features: [tokenize]\n"
+
+    model = read_model(text, "models/some.yaml")
+
+    fewer: frozenset[Feature] = frozenset({"tokenize"})
+    assert [each.file for each in model.files] == ["some.gguf", "more.json"]
+    assert model.size_bytes == 15
+    assert model.features == fewer
+    assert read_model(MODEL + SOURCE, "models/some.yaml").features is None
+    assert read_model(MODEL, "models/some.yaml").files == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (MODEL + BESIDE, "need a `source`"),
+        (MODEL + SOURCE + BESIDE.replace("more.json", "some.gguf"), "one name"),
+        (MODEL + SOURCE + BESIDE.replace("more.json", "../more.json"), "beside"),
+        (MODEL + SOURCE + "features: [telepathy]\n", "telepathy"),
+    ],
+)
+def test_files_and_features_that_make_no_sense_are_refused(text: str, complaint: str) -> None:
+    with pytest.raises(CatalogueBroken, match=complaint):
+        read_model(text, "models/some.yaml")
 
 
 @pytest.mark.parametrize(

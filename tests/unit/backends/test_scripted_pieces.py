@@ -53,7 +53,8 @@ def test_text_ends_before_the_first_stop_string_however_it_was_cut(
             break
 
     starts = [text.find(stop) for stop in stops if stop and stop in text]
-    assert is_hit == bool(starts)
+    assert is_hit == bool(starts) == (watch.hit is not None)
+    assert watch.hit is None or (watch.hit in stops and watch.hit in text)
     if len(cuts) == 0 or not starts:
         assert passed == (text[: min(starts)] if starts else text)
     else:

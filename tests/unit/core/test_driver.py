@@ -13,6 +13,7 @@ from runtime.core.errors import Fault, LarError
 from runtime.core.events import (
     RUN_TERMINAL,
     Event,
+    RunAdmitted,
     RunCancelled,
     RunFailed,
     RunFinished,
@@ -21,9 +22,9 @@ from runtime.core.events import (
     SeqFinished,
     TurnFinished,
 )
-from runtime.core.gate import OWNER
-from runtime.core.ids import ModelId
-from runtime.core.messages import Began, Broke, ChatRequest, Delta, Ended, Message, Output, Usage
+from runtime.core.gate import OWNER, Principal
+from runtime.core.ids import ModelId, PrincipalId
+from runtime.core.messages import Began, Broke, ChatRequest, Delta, Ended, Message, Output, Priority, Usage
 from runtime.core.settings import AdmissionSettings
 from tests.kit.clock import FakeClock
 from tests.kit.fake_pool import FakePool, Hold, saying
@@ -38,11 +39,16 @@ class Stage:
     bus: Bus
     handles: list[RunHandle] = field(default_factory=list)
 
-    async def start(self, choices: int = 1) -> RunHandle:
+    async def start(
+        self, choices: int = 1, priority: Priority = "interactive", principal: Principal = OWNER
+    ) -> RunHandle:
         request = ChatRequest(
-            model=ModelId("m"), messages=(Message(role="user", content="hi"),), choices=choices
+            model=ModelId("m"),
+            messages=(Message(role="user", content="hi"),),
+            choices=choices,
+            priority=priority,
         )
-        handle = await self.runs.start(request, OWNER, route="chat", is_stream=True)
+        handle = await self.runs.start(request, principal, route="chat", is_stream=True)
         self.handles.append(handle)
         return handle
 
@@ -118,6 +124,27 @@ async def test_a_run_beyond_the_places_waits_and_then_goes_on() -> None:
         assert queued == [RunQueued(position=1)]
         assert await read(second) == saying("ok")
         assert (await read(first))[-1] == Ended(reason="stop", usage=Usage())
+
+
+async def test_the_queue_goes_by_priority_and_by_turns_between_principals() -> None:
+    ann, bob = (Principal(id=PrincipalId(name), role="user") for name in ("ann", "bob"))
+    hold = Hold()
+    async with open_stage(places=1) as stage:
+        stage.pool.play([Began(prompt_tokens=1), hold, Ended(reason="stop", usage=Usage())])
+        first = await stage.start(principal=ann)
+        await hold.is_reached.wait()
+        night = await stage.start(priority="batch", principal=bob)
+        crowd = [await stage.start(principal=ann) for _ in range(2)]
+        person = await stage.start(principal=bob)
+        await anyio.wait_all_tasks_blocked()
+        stage.pool.play(saying("ok"))
+        hold.release()
+        for handle in (first, night, *crowd, person):
+            await read(handle)
+
+        recent, _ = stage.bus.recent(0)
+        admitted = [each.run_id for each in recent if isinstance(each.event, RunAdmitted)]
+        assert admitted == [each.run_id for each in (first, person, *crowd, night)]
 
 
 async def test_a_run_beyond_the_queue_is_refused_at_once() -> None:

@@ -1,75 +1,12 @@
-"""The small rules: admission, placement, restarts, access."""
+"""The small rules: restarts, access. Admission and placement have files of their own."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from runtime.backends.restarts import DEATHS_ALLOWED, WINDOW_S, Abandon, Restart, decide_restart
-from runtime.core.admission import Admission, Granted, Waiting
-from runtime.core.errors import Fault
 from runtime.core.gate import OWNER, Permission, Principal, decide_access
-from runtime.core.ids import ModelId, PrincipalId, RunId
-from runtime.core.placement import Load, Occupant, Wait, decide_idle, decide_placement
+from runtime.core.ids import PrincipalId
 
 USER = Principal(id=PrincipalId("key_1"), role="user")
-
-
-@given(
-    capacity=st.integers(1, 3),
-    queue_limit=st.integers(0, 3),
-    moves=st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60),
-)
-def test_places_are_never_oversold_and_come_back_when_nobody_lives(
-    capacity: int, queue_limit: int, moves: list[tuple[bool, int]]
-) -> None:
-    admission = Admission(capacity, queue_limit)
-    running: set[RunId] = set()
-    queue: list[RunId] = []
-    for is_asking, number in moves:
-        run = RunId(str(number))
-        if is_asking and run not in running and run not in queue:
-            match admission.ask(run, 0.0):
-                case Granted():
-                    running.add(run)
-                case Waiting(position=position):
-                    queue.append(run)
-                    assert position == len(queue)
-                case Fault(code=code):
-                    assert code == "queue_full"
-                    assert len(queue) == queue_limit
-        elif not is_asking:
-            running.discard(run)
-            if run in queue:
-                queue.remove(run)
-            for granted in admission.leave(run, 1.0):
-                assert granted == queue.pop(0), "first come, first served"
-                running.add(granted)
-        assert len(running) == admission.running <= capacity
-        assert len(queue) == admission.waiting <= queue_limit
-        assert not queue or len(running) == capacity, "nobody waits beside a free place"
-
-    for run in [*running, *queue]:
-        admission.leave(run, 2.0)
-    assert (admission.running, admission.waiting) == (0, 0)
-
-
-def occupant(name: str, leases: int = 0, last_used: float = 0.0) -> Occupant:
-    return Occupant(model=ModelId(name), leases=leases, last_used=last_used)
-
-
-def test_the_least_recently_used_idle_model_makes_room() -> None:
-    there = [occupant("busy", leases=1), occupant("old", last_used=1.0), occupant("new", last_used=2.0)]
-
-    assert decide_placement(there, max_loaded=4) == Load()
-    assert decide_placement(there, max_loaded=3) == Load(evict=(ModelId("old"),))
-    assert decide_placement(there, max_loaded=2) == Load(evict=(ModelId("old"), ModelId("new")))
-    assert decide_placement(there, max_loaded=1) == Wait()
-
-
-def test_only_models_that_nobody_holds_fall_idle() -> None:
-    there = [occupant("busy", leases=1), occupant("old", last_used=0.0), occupant("new", last_used=90.0)]
-
-    assert decide_idle(there, now=100.0, idle_unload_s=60.0) == (ModelId("old"),)
 
 
 def test_a_worker_that_dies_now_and_then_starts_again_later_and_later_then_not_at_all() -> None:

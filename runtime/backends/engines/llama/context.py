@@ -1,4 +1,4 @@
-"""A llama.cpp context: computes spans of tokens and gives back the logits of the complete ones."""
+"""A llama.cpp context: computes spans of tokens, and moves what sequences hold. Decides nothing."""
 
 import ctypes
 from collections.abc import Sequence
@@ -7,13 +7,22 @@ from typing import Any
 import llama_cpp
 import numpy as np
 
-from runtime.backends.engines.llama.batcher import Span
+from runtime.backends.engines.llama.plan import Span
 
-_DECODED, _NO_ROOM = 0, 1
+_DECODED, _NO_ROOM, _ABORTED = 0, 1, 2
+_NUMBERS = ctypes.POINTER(ctypes.c_int32)
+_VECTORS = ctypes.POINTER(ctypes.c_float)
+
+MOST_SEQUENCES = 256
+"""LLAMA_MAX_SEQ: ids up to here can hold tokens; only those below n_seq_max can be computed."""
 
 
 class ComputeFailed(Exception):
     """llama_decode refused a batch or broke; the context cannot be trusted any more."""
+
+
+class Aborted(Exception):
+    """The step was cut short on purpose; part of it may be in the context."""
 
 
 class Batch:
@@ -30,8 +39,11 @@ class Batch:
         self._slot_addresses = start + stride * np.arange(rows, dtype=np.uint64)
         self._struct = self._make_struct()
 
-    def fill(self, spans: Sequence[Span]) -> Any:
-        """Write the spans; return the struct that llama_decode takes, valid until the next fill."""
+    def fill(self, spans: Sequence[Span], vectors: Any = None) -> Any:
+        """Write the spans; return the struct that llama_decode takes, valid until the next fill.
+
+        `vectors` are taken in place of tokens, one row each.
+        """
         at = 0
         for span in spans:
             end = at + len(span.tokens)
@@ -39,37 +51,42 @@ class Batch:
             self._places[at:end] = np.arange(span.start, span.start + len(span.tokens))
             self._slots[at:end] = span.slot
             self._wanted[at:end] = 0
-            self._wanted[end - 1] = span.is_complete
+            self._wanted[end - span.outputs : end] = 1
             at = end
 
-        self._struct.n_tokens = at
-        return self._struct
+        struct = self._struct
+        struct.n_tokens = at
+        struct.token = None if vectors is not None else ctypes.cast(self._tokens.ctypes.data, _NUMBERS)
+        struct.embd = None if vectors is None else ctypes.cast(vectors.ctypes.data, _VECTORS)
+        return struct
 
     def _make_struct(self) -> Any:
         struct = llama_cpp.llama_batch()
-        number = ctypes.POINTER(ctypes.c_int32)
         struct.n_tokens = 0
-        struct.embd = None
-        struct.token = ctypes.cast(self._tokens.ctypes.data, number)
-        struct.pos = ctypes.cast(self._places.ctypes.data, number)
-        struct.n_seq_id = ctypes.cast(self._slot_counts.ctypes.data, number)
-        struct.seq_id = ctypes.cast(self._slot_addresses.ctypes.data, ctypes.POINTER(number))
+        struct.pos = ctypes.cast(self._places.ctypes.data, _NUMBERS)
+        struct.n_seq_id = ctypes.cast(self._slot_counts.ctypes.data, _NUMBERS)
+        struct.seq_id = ctypes.cast(self._slot_addresses.ctypes.data, ctypes.POINTER(_NUMBERS))
         struct.logits = ctypes.cast(self._wanted.ctypes.data, ctypes.POINTER(ctypes.c_int8))
         return struct
 
 
 class Context:
-    """Owns the pointer. Slots are llama.cpp's sequence ids."""
+    """Owns the pointer. Holders and slots are llama.cpp's sequence ids."""
 
     def __init__(self, pointer: Any, vocabulary: int) -> None:
         self._pointer = pointer
         self._memory = llama_cpp.llama_get_memory(pointer)
         self._vocabulary = vocabulary
         self._batch = Batch(int(llama_cpp.llama_n_batch(pointer)))
+        self._adapter: Any = None
+        self._is_unwanted = False
+        self._abort = llama_cpp.ggml_abort_callback(lambda _: self._is_unwanted)
+        """Kept here, since llama.cpp keeps only a pointer to it."""
+        llama_cpp.llama_set_abort_callback(pointer, self._abort, None)
 
     @property
     def capacity(self) -> int:
-        """How many tokens all slots together can hold."""
+        """How many tokens all sequences together can hold."""
         return int(llama_cpp.llama_n_ctx(self._pointer))
 
     @property
@@ -82,30 +99,108 @@ class Context:
         """Whether the model keeps a context at all; one without it cannot generate."""
         return bool(self._memory)
 
-    def compute(self, spans: Sequence[Span]) -> Any | None:
-        """Compute the spans; return a row of logits per complete one, in their order.
+    @property
+    def pointer(self) -> Any:
+        """The context itself, for what only a picture's encoder needs."""
+        return self._pointer
+
+    def compute(self, spans: Sequence[Span], adapter: Any = None) -> Any | None:
+        """Compute the spans; return a row of logits per output, in the order of the spans.
 
         The rows are valid until the next compute. None means that there was no room and nothing changed.
-        Raises ComputeFailed.
+        Raises ComputeFailed, Aborted.
         """
-        status = int(llama_cpp.llama_decode(self._pointer, self._batch.fill(spans)))
-        if status == _NO_ROOM:
-            return None
+        self._use(adapter)
+        self._is_unwanted = False
+        is_done = self._decode(self._batch.fill(spans))
+        return self._logits(sum(span.outputs for span in spans)) if is_done else None
 
-        if status != _DECODED:
+    def compute_vectors(
+        self, span: Span, vectors: Any, adapter: Any = None, *, sees_ahead: bool = False
+    ) -> Any | None:
+        """Compute a span of which not the tokens are given but their vectors, in as many goes as it takes.
+
+        `sees_ahead`: each sees those after it too; they must not be more than `rows` then. Returns and raises
+        as `compute` does; where there was no room, nothing of the span is left.
+        """
+        self._use(adapter)
+        self._is_unwanted = False
+        llama_cpp.llama_set_causal_attn(self._pointer, not sees_ahead)
+        try:
+            for at in range(0, len(span.tokens), self.rows):
+                tokens = span.tokens[at : at + self.rows]
+                outputs = span.outputs if at + len(tokens) == len(span.tokens) else 0
+                part = Span(span.seq, span.slot, span.start + at, tokens, outputs)
+                if not self._decode(self._batch.fill([part], vectors[at : at + len(tokens)])):
+                    self.trim(span.slot, span.start)
+                    return None
+        finally:
+            llama_cpp.llama_set_causal_attn(self._pointer, True)
+
+        return self._logits(span.outputs)
+
+    def abort(self) -> None:
+        """Cut the running compute short; called from another thread. Between computes it does nothing."""
+        self._is_unwanted = True
+
+    def share(self, source: int, target: int, length: int) -> None:
+        """Let `target` hold the first `length` tokens of `source`: no cell is copied."""
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def drop(self, holder: int) -> None:
+        """Forget what the sequence holds."""
+        llama_cpp.llama_memory_seq_rm(self._memory, holder, -1, -1)
+
+    def trim(self, holder: int, length: int) -> None:
+        """Forget all but the first `length` tokens."""
+        llama_cpp.llama_memory_seq_rm(self._memory, holder, length, -1)
+
+    def read(self, holder: int) -> bytearray:
+        """Return the state of a sequence, to be written back some other time; empty where it holds none."""
+        size = int(llama_cpp.llama_state_seq_get_size(self._pointer, holder))
+        state = bytearray(size)
+        place = (ctypes.c_uint8 * size).from_buffer(state)
+        written = int(llama_cpp.llama_state_seq_get_data(self._pointer, place, size, holder))
+        del place
+        return state if written == size else bytearray()
+
+    def write(self, holder: int, state: bytes | bytearray) -> bool:
+        """Let an empty sequence hold what was read before; False where the state does not fit."""
+        size = len(state)
+        place = (ctypes.c_uint8 * size).from_buffer(bytearray(state) if isinstance(state, bytes) else state)
+        return int(llama_cpp.llama_state_seq_set_data(self._pointer, place, size, holder)) > 0
+
+    def close(self) -> None:
+        """Free the context."""
+        llama_cpp.llama_free(self._pointer)
+
+    def _decode(self, batch: Any) -> bool:
+        """Return False where there is no room. Raises ComputeFailed, Aborted."""
+        status = int(llama_cpp.llama_decode(self._pointer, batch))
+        if status == _ABORTED:
+            raise Aborted
+
+        if status not in (_DECODED, _NO_ROOM):
             raise ComputeFailed(f"llama_decode returned {status}")
 
-        count = sum(span.is_complete for span in spans)
+        return status == _DECODED
+
+    def _logits(self, count: int) -> Any:
         if not count:
             return ()
 
         logits = llama_cpp.llama_get_logits(self._pointer)
         return np.ctypeslib.as_array(logits, (count, self._vocabulary))
 
-    def clear(self, slot: int) -> None:
-        """Forget what the slot holds."""
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+    def _use(self, adapter: Any) -> None:
+        """Apply this LoRA adapter, or none, to what is computed from now on."""
+        if adapter is self._adapter:
+            return
 
-    def close(self) -> None:
-        """Free the context."""
-        llama_cpp.llama_free(self._pointer)
+        if adapter is None:
+            llama_cpp.llama_set_adapters_lora(self._pointer, None, 0, None)
+        else:
+            adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)
+            scales = (ctypes.c_float * 1)(1.0)
+            llama_cpp.llama_set_adapters_lora(self._pointer, adapters, 1, scales)
+        self._adapter = adapter

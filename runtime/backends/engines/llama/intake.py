@@ -1,41 +1,18 @@
 """From a request to the tokens and numbers that a seq runs on, or to the reason why it cannot.
 
-Pure, but for a template that asks for today's date.
+Pure, but for a template that asks for today's date. What the words mean to the vocabulary is in `script`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from runtime.backends.engines.llama.masking import Piece
+from runtime.backends.engines.llama.calls.calling import Calling, decide_calling
+from runtime.backends.engines.llama.calls.forms import Form
+from runtime.backends.engines.llama.calls.reader import Reader
 from runtime.backends.engines.llama.recipe import Recipe, decide_recipe
-from runtime.backends.engines.llama.template import ChatTemplate, TemplateRefused
-from runtime.backends.protocol import Fault, Generate, Tuning
-
-_SUSPICIOUS_CHARS = 4
-"""Characters per token in plain English. A prompt that would not fit by this measure is counted with care."""
-
-_SLICE_CHARS, _SLICE_SLACK = 16_384, 16
-"""Such a prompt is counted in slices; cutting one costs at most so many tokens more than leaving it whole."""
-
-
-class Encoder(Protocol):
-    """Text to tokens."""
-
-    @property
-    def size(self) -> int:
-        """How many tokens there are."""
-
-    @property
-    def longest(self) -> int:
-        """No token stands for more bytes of text than this."""
-
-    @property
-    def leading(self) -> int | None:
-        """The token that every prompt begins with; None where there is none."""
-
-    def encode(self, text: str, *, is_trusted: bool) -> list[int]:
-        """Return the tokens of the text; special ones are parsed only if it is trusted."""
+from runtime.backends.engines.llama.script import Script
+from runtime.backends.engines.llama.template import ChatTemplate, PicturesRefused, Rendered, TemplateRefused
+from runtime.backends.protocol import Fault, Generate, RawPrompt, Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,81 +21,86 @@ class Prepared:
 
     tokens: list[int]
     most_tokens: int
-    """How many may be generated."""
+    """How many may be generated; 0 where only the prompt is to be scored."""
     recipe: Recipe
-    opens_reasoning: bool
+    reader: Reader
+    grammar: str | None
+    """What the answer has to follow, in llguidance's Lark; None: free text."""
+    grammar_param: str
+    """The field of the request that the grammar comes from."""
+    reveals: tuple[str, ...] = ()
+    """Control tokens whose text belongs to the answer."""
+    adapter: str = ""
+    echo: RawPrompt | None = None
+    """The prompt, where the answer begins with it."""
+    pictures: tuple[bytes, ...] = ()
 
 
 class Intake:
     """Checks and prepares requests for one model; a seq takes at most `limit` tokens."""
 
-    def __init__(self, template: ChatTemplate, encoder: Encoder, tuning: Tuning, limit: int) -> None:
+    def __init__(
+        self,
+        template: ChatTemplate,
+        form: Form,
+        script: Script,
+        tuning: Tuning,
+        limit: int,
+        *,
+        can_see: bool = False,
+    ) -> None:
         self._template = template
-        self._encoder = encoder
+        self._form = form
+        self._script = script
         self._tuning = tuning
         self._limit = limit
+        self._can_see = can_see
 
     def prepare(self, request: Generate) -> Prepared | Fault:
         """Render, count and check. Modifies nothing."""
-        fault = _unsupported(request)
-        if fault is not None:
-            return fault
-
-        recipe = decide_recipe(request.sampling, self._tuning, self._encoder.size)
+        recipe = decide_recipe(request.sampling, self._tuning, self._script.size)
         if isinstance(recipe, Fault):
             return recipe
 
+        if request.adapter is not None and request.adapter not in self._tuning.adapters:
+            return _unknown_adapter(request.adapter, self._tuning.adapters)
+
+        if request.prompt is not None:
+            return self._continue(request, request.prompt, recipe)
+
+        return self._chat(request, recipe)
+
+    def count(self, request: Generate) -> list[int] | Fault:
+        """Return the tokens of a request's prompt, however many they are. Modifies nothing."""
+        if request.prompt is not None:
+            return self._script.raw(request.prompt)
+
+        calling = decide_calling(request, self._form, self._script)
+        if isinstance(calling, Fault):
+            return calling
+
+        rendered = self._render(request, calling)
+        return rendered if isinstance(rendered, Fault) else self._script.encode(rendered.pieces)
+
+    def _chat(self, request: Generate, recipe: Recipe) -> Prepared | Fault:
         contents = (message.get("content") for message in request.messages)
         chars = sum(len(content) for content in contents if isinstance(content, str))
-        if chars > self._limit * self._encoder.longest:
-            return self._too_long(f"at least {chars // self._encoder.longest}")
+        if chars > self._limit * self._script.longest:
+            return self._too_long(f"at least {chars // self._script.longest}", "messages")
 
-        try:
-            rendered = self._template.render(request.messages, request.reasoning_effort)
-        except TemplateRefused as refused:
-            return Fault(
-                code="invalid_request",
-                message=f"This model's chat template does not accept the messages: {refused}",
-                param="messages",
-            )
+        calling = decide_calling(request, self._form, self._script)
+        if isinstance(calling, Fault):
+            return calling
 
-        least = self._least_tokens(rendered.pieces)
+        rendered = self._render(request, calling)
+        if isinstance(rendered, Fault):
+            return rendered
+
+        least = self._script.count_up_to(rendered.pieces, self._limit)
         if least >= self._limit:
-            return self._too_long(f"at least {least}")
+            return self._too_long(f"at least {least}", "messages")
 
-        tokens: list[int] = []
-        for piece in rendered.pieces:
-            tokens += self._encoder.encode(piece.text, is_trusted=piece.is_trusted)
-
-        return self._bounded(self._led(tokens), request, recipe, rendered.opens_reasoning)
-
-    def _least_tokens(self, pieces: Sequence[Piece]) -> int:
-        """Count the tokens of a prompt that may be too long, only until that is clear.
-
-        Tokenising megabytes takes seconds, in which no other seq advances. 0 where all is well.
-        """
-        if sum(len(piece.text) for piece in pieces) < self._limit * _SUSPICIOUS_CHARS:
-            return 0
-
-        count = 0
-        for piece in pieces:
-            for at in range(0, len(piece.text), _SLICE_CHARS):
-                part = piece.text[at : at + _SLICE_CHARS]
-                tokens = self._encoder.encode(part, is_trusted=piece.is_trusted)
-                count += max(0, len(tokens) - _SLICE_SLACK)
-                if count >= self._limit:
-                    return count
-
-        return count
-
-    def _led(self, tokens: list[int]) -> list[int]:
-        """Begin with the token that the model expects first, unless the template wrote it."""
-        leading = self._encoder.leading
-        return tokens if leading is None or tokens[:1] == [leading] else [leading, *tokens]
-
-    def _bounded(
-        self, tokens: list[int], request: Generate, recipe: Recipe, opens_reasoning: bool
-    ) -> Prepared | Fault:
+        tokens = self._script.encode(rendered.pieces)
         if not tokens:
             return Fault(
                 code="invalid_request",
@@ -126,43 +108,109 @@ class Intake:
                 param="messages",
             )
 
-        room = self._limit - len(tokens)
-        if room < 1:
-            return self._too_long(str(len(tokens)))
+        room = self._room(request, tokens, "messages")
+        if isinstance(room, Fault):
+            return room
 
-        asked = request.sampling.max_tokens
         return Prepared(
             tokens=tokens,
-            most_tokens=room if asked is None else max(1, min(asked, room)),
+            most_tokens=room,
             recipe=recipe,
-            opens_reasoning=opens_reasoning,
+            reader=calling.reader(rendered.opens_reasoning),
+            grammar=calling.grammar(rendered.opens_reasoning),
+            grammar_param="response_format" if request.format_type != "text" else "tools",
+            reveals=calling.reveals,
+            adapter=request.adapter or "",
+            pictures=rendered.pictures,
         )
 
-    def _too_long(self, count: str) -> Fault:
+    def _render(self, request: Generate, calling: Calling) -> Rendered | Fault:
+        try:
+            return self._template.render(
+                calling.messages,
+                request.reasoning_effort,
+                calling.template_tools,
+                can_see=self._can_see,
+            )
+        except TemplateRefused as refused:
+            return Fault(
+                code="invalid_request",
+                message=f"This model's chat template does not accept the messages: {refused}",
+                param="messages",
+            )
+        except PicturesRefused as refused:
+            return Fault(
+                code="unsupported_parameter",
+                message=f"{refused} Leave the pictures out, or set the model's projector in lar.toml.",
+                param="messages",
+            )
+
+    def _continue(self, request: Generate, prompt: RawPrompt, recipe: Recipe) -> Prepared | Fault:
+        """Prepare the continuation of a raw prompt: no template, no tools, no reasoning to split off."""
+        text_limit = self._limit * self._script.longest
+        if prompt.text is not None and len(prompt.text) + len(prompt.suffix or "") > text_limit:
+            return self._too_long(f"at least {len(prompt.text) // self._script.longest}", "prompt")
+
+        tokens = self._script.raw(prompt)
+        if isinstance(tokens, Fault):
+            return tokens
+
+        room = self._room(request, tokens, "prompt")
+        if isinstance(room, Fault):
+            return room
+
+        calling = decide_calling(_bare(request), self._form, self._script)
+        if isinstance(calling, Fault):
+            return calling
+
+        return Prepared(
+            tokens=tokens,
+            most_tokens=room,
+            recipe=recipe,
+            reader=Reader(stops=request.sampling.stop),
+            grammar=calling.grammar(False) if request.format_type != "text" else None,
+            grammar_param="response_format",
+            adapter=request.adapter or "",
+            echo=prompt if prompt.is_echoed else None,
+        )
+
+    def _room(self, request: Generate, tokens: list[int], param: str) -> int | Fault:
+        """Return how many tokens may be generated."""
+        room = self._limit - len(tokens)
+        asked = request.sampling.max_tokens
+        is_scored_only = asked == 0
+        if room < (0 if is_scored_only else 1):
+            return self._too_long(str(len(tokens)), param)
+
+        return room if asked is None else min(asked, room)
+
+    def _too_long(self, count: str, param: str) -> Fault:
+        what = "messages" if param == "messages" else "prompt"
         return Fault(
             code="context_length_exceeded",
             message=f"The prompt has {count} tokens, but this model takes {self._limit} for prompt and "
-            "answer together. Shorten the messages, or raise the model's context_tokens in lar.toml.",
-            param="messages",
+            f"answer together. Shorten the {what}, or raise the model's context_tokens in lar.toml.",
+            param=param,
         )
 
 
-def _unsupported(request: Generate) -> Fault | None:
-    """Name what was asked for and cannot be honoured: ignoring it would pass for an answer."""
-    if request.tools and request.tool_mode != "none":
-        return Fault(
-            code="unsupported_parameter",
-            message="This model's engine does not call tools yet. Leave tools out, or set tool_choice "
-            "to 'none'.",
-            param="tools",
-        )
+Prepare = Callable[[Generate], Prepared | Fault]
 
-    if request.format_type != "text":
-        return Fault(
-            code="unsupported_parameter",
-            message=f"This model's engine cannot hold an answer to {request.format_type} yet. "
-            "Leave response_format out.",
-            param="response_format",
-        )
 
-    return None
+def _bare(request: Generate) -> Generate:
+    return Generate(
+        seq=request.seq,
+        sampling=request.sampling,
+        format_type=request.format_type,
+        format_schema=request.format_schema,
+    )
+
+
+def _unknown_adapter(name: str, adapters: Mapping[str, str]) -> Fault:
+    known = ", ".join(sorted(adapters)) or "none"
+    return Fault(
+        code="invalid_request",
+        message=f"This model has no adapter '{name[:80]}'. Known: {known}. Add it to the model's adapters in "
+        "lar.toml.",
+        param="adapter",
+    )

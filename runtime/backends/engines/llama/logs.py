@@ -7,6 +7,7 @@ import sys
 from collections import deque
 
 import llama_cpp
+from llama_cpp import mtmd_cpp
 
 _WARNING, _ERROR, _CONTINUED = 3, 4, 5
 """Of ggml_log_level; the package's own table of them is out of date."""
@@ -24,10 +25,17 @@ class LogFilter:
     def install(self) -> None:
         """Take over llama.cpp's log."""
         llama_cpp.llama_log_set(self._callback, None)
+        mtmd_cpp.mtmd_helper_log_set(self._callback, None)
 
     def remove(self) -> None:
         """Give the log back: llama.cpp must not call what may be gone."""
-        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(), None)  # a null pointer
+        nobody = llama_cpp.llama_log_callback()  # a null pointer
+        llama_cpp.llama_log_set(nobody, None)
+        mtmd_cpp.mtmd_helper_log_set(nobody, None)
+
+    def report(self, text: str) -> None:
+        """Write a line of our own beside llama.cpp's."""
+        sys.stderr.write(f"{text}\n")
 
     def last_words(self) -> str:
         """Return the last lines that matter, oldest first, as one."""

@@ -35,6 +35,12 @@ class Piece(NamedTuple):
     is_trusted: bool
 
 
+class Woven(NamedTuple):
+    """A text of a message that was written in part by Lar: control tokens stay where it is trusted."""
+
+    pieces: tuple[Piece, ...]
+
+
 class Mask:
     """Masks for one vocabulary and the markers of one template."""
 
@@ -50,10 +56,16 @@ class Mask:
         self._control_pattern = re.compile("|".join(re.escape(text) for text in texts)) if texts else None
 
     def hide(self, value: Any) -> Any:
-        """Return the value (a tree as JSON has it) with every string in it masked, keys included."""
+        """Return the value (a tree as JSON has it) with every string in it masked, keys included.
+
+        Of a `Woven` text, only what is not trusted.
+        """
         match value:
             case str():
                 return self._hide_text(value)
+            case Woven():
+                hidden = (text if is_trusted else self._hide_text(text) for text, is_trusted in value.pieces)
+                return "".join(hidden)
             case dict():
                 return {self.hide(key): self.hide(each) for key, each in value.items()}
             case list() | tuple():

@@ -10,6 +10,7 @@ import llama_cpp
 
 from runtime.backends.engines.contract import LoadRefused
 from runtime.backends.engines.llama.context import Context
+from runtime.backends.engines.llama.embedding import is_embedding_model
 from runtime.backends.engines.llama.gguf import WeightsBroken, check_weights
 from runtime.backends.engines.llama.logs import LogFilter
 from runtime.backends.engines.llama.template import CHATML, ChatTemplate, TemplateBroken
@@ -21,50 +22,70 @@ _MOST_COMPUTED_AT_ONCE = 512
 
 _REPORT_STEP = 0.01
 
+_FEATURES = (
+    "completions",
+    "custom_tools",
+    "ignore_eos",
+    "logit_bias",
+    "logprobs",
+    "min_p",
+    "penalties",
+    "reasoning",
+    "response_format",
+    "seed",
+    "tokenize",
+    "tools",
+    "top_k",
+    "typical_p",
+)
+"""What every model that generates can be asked for."""
 
-class Model:
-    """Weights, vocabulary and context of one load. `close` frees them."""
+_BF16 = 30  # of ggml_type; the package has no name for it
+
+_KV_TYPES = {
+    "f32": llama_cpp.GGML_TYPE_F32,
+    "f16": llama_cpp.GGML_TYPE_F16,
+    "bf16": _BF16,
+    "q8_0": llama_cpp.GGML_TYPE_Q8_0,
+    "q5_1": llama_cpp.GGML_TYPE_Q5_1,
+    "q5_0": llama_cpp.GGML_TYPE_Q5_0,
+    "q4_1": llama_cpp.GGML_TYPE_Q4_1,
+    "q4_0": llama_cpp.GGML_TYPE_Q4_0,
+}
+
+
+class Weights:
+    """An opened model file and its vocabulary. `close` frees them."""
 
     def __init__(self, path: Path, tuning: Tuning, report: Callable[[float], None], logs: LogFilter) -> None:
-        """Load. Raises LoadRefused."""
-        self._path = path
+        """Open the file. Raises LoadRefused."""
+        self.path = path
         self._logs = logs
-        self._pointer = self._open(path, tuning, report)
+        self.pointer = self._open(path, tuning, report)
         try:
             self.vocabulary = self._read_vocabulary()
-            self.template = self._read_template(tuning)
-            self.context = self._make_context(tuning)
         except LoadRefused:
-            llama_cpp.llama_model_free(self._pointer)
+            self.close()
             raise
 
-    def facts(self, limit: int, sequences: int) -> ModelFacts:
-        """Describe the model."""
-        buffer = ctypes.create_string_buffer(256)
-        llama_cpp.llama_model_desc(self._pointer, buffer, len(buffer))
-        return ModelFacts(
-            context_tokens=limit,
-            sequences=sequences,
-            vocabulary=self.vocabulary.size,
-            parameters=int(llama_cpp.llama_model_n_params(self._pointer)),
-            description=buffer.value.decode("utf-8", "replace"),
-        )
-
-    def limit(self, tuning: Tuning) -> int:
-        """Tokens that one seq may take: what the model was trained on, if the context has so many."""
-        trained = int(llama_cpp.llama_model_n_ctx_train(self._pointer))
-        return min(tuning.context_tokens, trained) if trained > 0 else tuning.context_tokens
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the model makes vectors or scores in place of text."""
+        return is_embedding_model(self.pointer)
 
     def close(self) -> None:
         """Free everything."""
-        self.context.close()
-        llama_cpp.llama_model_free(self._pointer)
+        llama_cpp.llama_model_free(self.pointer)
+
+    def refused(self, reason: str) -> LoadRefused:
+        """Return the refusal to use this file, as the end of a sentence about it; raise it."""
+        return LoadRefused(Fault(code="model_broken", message=f"The model file {self.path} {reason}"))
 
     def _open(self, path: Path, tuning: Tuning, report: Callable[[float], None]) -> Any:
         try:
             check_weights(path)
         except WeightsBroken as error:
-            raise self._refused(f"{error}.") from error
+            raise self.refused(f"{error}.") from error
 
         last = 0.0
 
@@ -82,31 +103,98 @@ class Model:
         params.progress_callback = callback
         pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not pointer:
-            raise self._refused(f"cannot be loaded. llama.cpp says: {self._logs.last_words()}")
+            raise self.refused(f"cannot be loaded. llama.cpp says: {self._logs.last_words()}")
 
         return pointer
 
     def _read_vocabulary(self) -> Vocabulary:
-        pointer = llama_cpp.llama_model_get_vocab(self._pointer)
+        pointer = llama_cpp.llama_model_get_vocab(self.pointer)
         if llama_cpp.llama_vocab_type(pointer) == llama_cpp.LLAMA_VOCAB_TYPE_NONE:
-            raise self._refused("holds no vocabulary, so it cannot read or write text.")
+            raise self.refused("holds no vocabulary, so it cannot read or write text.")
 
-        if llama_cpp.llama_model_has_encoder(self._pointer) or llama_cpp.llama_model_is_diffusion(
-            self._pointer
-        ):
-            raise self._refused("is not a model that writes one token after the other; those can be run.")
+        is_diffusion = llama_cpp.llama_model_is_diffusion(self.pointer)
+        if llama_cpp.llama_model_has_encoder(self.pointer) or is_diffusion:
+            raise self.refused("is not a model that writes one token after the other; those can be run.")
 
         return Vocabulary(pointer)
+
+
+class Model:
+    """The weights of a model that generates, with its chat template, adapters and context."""
+
+    def __init__(self, weights: Weights, tuning: Tuning, logs: LogFilter) -> None:
+        """Make a context. Raises LoadRefused; the weights stay the caller's."""
+        self._weights = weights
+        self._pointer = weights.pointer
+        self._logs = logs
+        self.vocabulary = weights.vocabulary
+        self.template = self._read_template(tuning)
+        self.adapters = {name: self._read_adapter(name, path) for name, path in tuning.adapters.items()}
+        """LoRA adapters by name; they live as long as the weights."""
+        self.context = self._make_context(tuning)
+
+    @property
+    def pointer(self) -> Any:
+        """The model itself, for what only a picture's encoder needs."""
+        return self._pointer
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the state of a sequence can be used whole only: a sliding window or recurrent layers."""
+        return bool(
+            llama_cpp.llama_model_n_swa(self._pointer) > 0
+            or llama_cpp.llama_model_is_recurrent(self._pointer)
+            or llama_cpp.llama_model_is_hybrid(self._pointer)
+        )
+
+    def facts(self, limit: int, sequences: int) -> ModelFacts:
+        """Describe the model."""
+        buffer = ctypes.create_string_buffer(256)
+        llama_cpp.llama_model_desc(self._pointer, buffer, len(buffer))
+        return ModelFacts(
+            context_tokens=limit,
+            sequences=sequences,
+            vocabulary=self.vocabulary.size,
+            parameters=int(llama_cpp.llama_model_n_params(self._pointer)),
+            description=buffer.value.decode("utf-8", "replace"),
+            features=self._features(),
+        )
+
+    def _features(self) -> tuple[str, ...]:
+        """Return what this model can be asked for."""
+        extra = [("adapters", bool(self.adapters)), ("suffix", self.vocabulary.infill is not None)]
+        return (*_FEATURES, *(name for name, is_there in extra if is_there))
+
+    def limit(self, tuning: Tuning) -> int:
+        """Tokens that one seq may take: what the model was trained on, if the context has so many."""
+        trained = int(llama_cpp.llama_model_n_ctx_train(self._pointer))
+        return min(tuning.context_tokens, trained) if trained > 0 else tuning.context_tokens
+
+    def close(self) -> None:
+        """Free the context."""
+        self.context.close()
 
     def _read_template(self, tuning: Tuning) -> ChatTemplate:
         own = llama_cpp.llama_model_chat_template(self._pointer, None)
         source = tuning.chat_template or (own.decode("utf-8", "replace") if own else CHATML)
+        self.template_source = source
         vocabulary = self.vocabulary
         try:
             return ChatTemplate(source, bos=vocabulary.bos, eos=vocabulary.eos, controls=vocabulary.controls)
         except TemplateBroken as error:
             owner = "the chat_template in lar.toml" if tuning.chat_template else "its chat template"
-            raise self._refused(f"cannot be used for chat: {owner} is broken at {error}.") from error
+            raise self._weights.refused(f"cannot be used for chat: {owner} is broken at {error}.") from error
+
+    def _read_adapter(self, name: str, path: str) -> Any:
+        adapter = llama_cpp.llama_adapter_lora_init(self._pointer, os.fsencode(path))
+        if not adapter:
+            message = (
+                f"The adapter '{name}' at {path} cannot be used with this model: {self._logs.last_words()} "
+                "Check the model's adapters in lar.toml."
+            )
+            raise LoadRefused(Fault(code="model_broken", message=message))
+
+        return adapter
 
     def _make_context(self, tuning: Tuning) -> Context:
         trained = int(llama_cpp.llama_model_n_ctx_train(self._pointer)) or tuning.context_tokens
@@ -117,7 +205,11 @@ class Model:
         params.n_seq_max = tuning.sequences
         params.n_threads = params.n_threads_batch = tuning.threads
         params.kv_unified = True
+        params.swa_full = (
+            False  # the whole history of sliding-window layers takes memory that no token looks at
+        )
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
+        params.type_k = params.type_v = _KV_TYPES[tuning.kv_type]
         params.no_perf = True
         pointer = llama_cpp.llama_init_from_model(self._pointer, params)
         if not pointer:
@@ -132,9 +224,6 @@ class Model:
         context = Context(pointer, self.vocabulary.size)
         if not context.has_memory:
             context.close()
-            raise self._refused("is an embedding model; it cannot generate text.")
+            raise self._weights.refused("keeps no context, so it cannot generate text.")
 
         return context
-
-    def _refused(self, reason: str) -> LoadRefused:
-        return LoadRefused(Fault(code="model_broken", message=f"The model file {self._path} {reason}"))

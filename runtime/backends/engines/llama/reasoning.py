@@ -1,11 +1,28 @@
-"""Splits a leading <think> block from the answer while both stream. Pure.
+"""Splits a leading block of reasoning from the answer while both stream. Pure.
 
 Only a block at the very beginning counts as reasoning: an answer may speak of the tags later on.
 """
 
 from typing import Literal, NamedTuple
 
-OPENER, CLOSER = "<think>", "</think>"
+
+class Tags(NamedTuple):
+    """What stands around a model's reasoning."""
+
+    opener: str
+    closer: str
+
+
+THINK = Tags("<think>", "</think>")
+KNOWN_TAGS = (THINK, Tags("[THINK]", "[/THINK]"))
+
+
+def find_tags(template_source: str) -> Tags | None:
+    """Return the tags that the template speaks of; None where it knows no reasoning."""
+    return next(
+        (tags for tags in KNOWN_TAGS if tags.opener in template_source or tags.closer in template_source),
+        None,
+    )
 
 
 class Parts(NamedTuple):
@@ -18,7 +35,8 @@ class Parts(NamedTuple):
 class ReasoningSplitter:
     """Text in, reasoning and answer out. The tags and the blank lines beside them belong to neither."""
 
-    def __init__(self, *, is_inside: bool) -> None:
+    def __init__(self, *, is_inside: bool, tags: Tags = THINK) -> None:
+        self._opener, self._closer = tags
         self._held = ""
         self._phase: Literal["before", "inside", "between", "after"] = "inside" if is_inside else "before"
         self._is_leading = True
@@ -54,10 +72,10 @@ class ReasoningSplitter:
 
     def _open(self) -> None:
         start = self._held.lstrip()
-        if start.startswith(OPENER):
-            self._held = start[len(OPENER) :]
+        if start.startswith(self._opener):
+            self._held = start[len(self._opener) :]
             self._phase = "inside"
-        elif not OPENER.startswith(start):
+        elif not self._opener.startswith(start):
             self._phase = "after"
 
     def _read_inside(self) -> str:
@@ -65,13 +83,13 @@ class ReasoningSplitter:
             self._held = self._held.lstrip()
             self._is_leading = not self._held
 
-        reasoning, closer, rest = self._held.partition(CLOSER)
+        reasoning, closer, rest = self._held.partition(self._closer)
         if closer:
             self._held = rest
             self._phase = "between"
             return reasoning.rstrip()
 
-        kept = len(self._held) - _settled(self._held)
+        kept = len(self._held) - _settled(self._held, self._closer)
         reasoning = self._held[: len(self._held) - kept]
         self._held = self._held[len(self._held) - kept :]
         return reasoning
@@ -86,10 +104,10 @@ class ReasoningSplitter:
         return rest
 
 
-def _settled(text: str) -> int:
+def _settled(text: str, closer: str) -> int:
     """How much of the text cannot be the blanks and the beginning of a closing tag."""
-    for size in range(min(len(text), len(CLOSER) - 1), 0, -1):
-        if text.endswith(CLOSER[:size]):
+    for size in range(min(len(text), len(closer) - 1), 0, -1):
+        if text.endswith(closer[:size]):
             return len(text[:-size].rstrip())
 
     return len(text.rstrip())

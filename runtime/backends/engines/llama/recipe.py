@@ -29,6 +29,8 @@ class Recipe:
     top_k: int
     """0: all tokens."""
     min_p: float
+    typical_p: float
+    """1: all tokens."""
     presence_penalty: float
     frequency_penalty: float
     repeat_penalty: float
@@ -57,6 +59,7 @@ def decide_recipe(sampling: Sampling, tuning: Tuning, vocabulary: int) -> Recipe
         top_p=_first(sampling.top_p, tuning.top_p, TOP_P),
         top_k=int(_first(sampling.top_k, tuning.top_k, TOP_K)),
         min_p=_first(sampling.min_p, tuning.min_p, MIN_P),
+        typical_p=1.0 if sampling.typical_p is None else sampling.typical_p,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         repeat_penalty=sampling.repeat_penalty,

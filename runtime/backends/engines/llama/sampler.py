@@ -1,6 +1,7 @@
 """Chooses the next token of a seq from a row of logits, with numpy and without sorting a vocabulary.
 
-The order is: bias and penalties, temperature, min_p, top_k, top_p, then one draw of the seq's own generator.
+The order is: bias and penalties, temperature, min_p, top_k, typical_p, top_p, then one draw of the seq's own
+generator.
 """
 
 import math
@@ -53,19 +54,35 @@ class Sampler:
         self._random = np.random.Generator(np.random.PCG64(seed))
 
     def pick(self, row: Array) -> Picked:
-        """Choose a token. The row is not modified. Raises LogitsBroken."""
+        """Choose a token. Neither row nor memory is modified: `note` what was taken. Raises LogitsBroken."""
         adjusted = self._adjust(row)
         likeliest = int(adjusted.argmax())
         if not math.isfinite(adjusted[likeliest]):
             raise LogitsBroken("the model computed no finite probability for any token")
 
         token = likeliest if self._recipe.temperature < _COLDEST else self._draw(adjusted)
+        return Picked(token)
+
+    def note(self, token: int) -> None:
+        """Remember a token of the answer, for the penalties."""
         self._counts[token] += 1
         self._recent.append(token)
-        if self._recipe.alternatives is None:
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether each token's chances are to be told."""
+        return self._recipe.alternatives is not None
+
+    def explain(self, token: int, row: Array | None) -> Picked:
+        """Return the token with log probabilities, where they were asked for and there are any."""
+        if row is None:
             return Picked(token)
 
-        return _with_logprobs(token, row, self._recipe.alternatives)
+        return (
+            Picked(token)
+            if self._recipe.alternatives is None
+            else with_logprobs(token, row, self._recipe.alternatives)
+        )
 
     def _adjust(self, row: Array) -> Array:
         """Apply bias and penalties to a copy, where there are any."""
@@ -97,6 +114,9 @@ class Sampler:
         weights = np.exp((values - values.max()) / recipe.temperature)
         kept = weights >= recipe.min_p
         tokens, weights = tokens[kept], weights[kept]
+        if recipe.typical_p < 1:
+            places = _typical(weights, recipe.typical_p)
+            tokens, weights = tokens[places], weights[places]
         if recipe.top_p < 1:
             places = _nucleus(weights, recipe.top_p)
             tokens, weights = tokens[places], weights[places]
@@ -165,7 +185,21 @@ def _nucleus(weights: Array, top_p: float) -> Array:
     return np.flatnonzero(weights >= low)
 
 
-def _with_logprobs(token: int, row: Array, alternatives: int) -> Picked:
+def _typical(weights: Array, typical_p: float) -> Array:
+    """Return where the weights stand that are the least surprising in either direction.
+
+    Locally typical sampling: Meister et al., "Locally Typical Sampling" (TACL 2023). Tokens are taken in the
+    order of how far their information is from the entropy, until they hold this share of the whole.
+    """
+    chances = weights / weights.sum()
+    information = -np.log(np.maximum(chances, np.finfo(np.float64).tiny))
+    entropy = float((chances * information).sum())
+    order = np.argsort(np.abs(information - entropy), kind="stable")
+    count = int(np.searchsorted(np.cumsum(chances[order]), typical_p)) + 1
+    return order[:count]
+
+
+def with_logprobs(token: int, row: Array, alternatives: int) -> Picked:
     """Add natural log probabilities over the model's own logits, before bias, penalties and temperature."""
     greatest = row.max()
     total = float(greatest) + math.log(float(np.exp(row - greatest).sum(dtype=np.float64)))

@@ -15,8 +15,8 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from runtime.backends.engines.llama.masking import Control, Mask, Piece
-from runtime.backends.engines.llama.reasoning import CLOSER, OPENER
+from runtime.backends.engines.llama.masking import Control, Mask, Piece, Woven
+from runtime.backends.engines.llama.reasoning import find_tags
 
 CHATML = (
     "{% for message in messages %}"
@@ -25,6 +25,12 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 """The most common form, for weights that carry no template."""
+
+MEDIA = "<__media__>"
+"""Stands in a trusted piece of a prompt where a picture belongs."""
+
+_CHANNEL_EFFORTS = {"none": "low", "minimal": "low", "xhigh": "high"}
+"""Models that answer in channels were trained on low, medium and high alone."""
 
 _RENDER_ERRORS = (
     TemplateError,
@@ -42,6 +48,10 @@ class TemplateBroken(Exception):
     """The template itself cannot be used, whatever the messages."""
 
 
+class PicturesRefused(Exception):
+    """The messages hold a picture, and the model cannot see."""
+
+
 class TemplateRefused(Exception):
     """The template does not accept these messages; the text is its own message."""
 
@@ -51,7 +61,9 @@ class Rendered(NamedTuple):
 
     pieces: list[Piece]
     opens_reasoning: bool
-    """Whether the prompt ends inside a <think> block, so that the model begins with its reasoning."""
+    """Whether the prompt ends inside a block of reasoning, so that the model begins with it."""
+    pictures: tuple[bytes, ...] = ()
+    """One for each `MEDIA` in a trusted piece, in their order."""
 
 
 class _GenerationBlock(Extension):
@@ -86,32 +98,70 @@ class ChatTemplate:
             raise TemplateBroken(f"line {error.lineno}: {error.message}") from error
 
         self._knows_developer = "developer" in source
-        self.has_reasoning = OPENER in source or CLOSER in source
-        """Whether the model may begin with a <think> block."""
-        self._mask = Mask(controls, markers=[str(each.value) for each in tree.find_all(nodes.Const)])
+        self._has_channels = "<|channel|>" in source
+        self._knows_thinking = "thinking" in source
+        self.reasoning = find_tags(source)
+        """What stands around the model's reasoning; None where the template knows none."""
+        self._mask = Mask(
+            [*controls, Control(MEDIA)], markers=[str(each.value) for each in tree.find_all(nodes.Const)]
+        )
 
-    def render(self, messages: Sequence[dict[str, Any]], reasoning_effort: str | None = None) -> Rendered:
-        """Return the prompt that asks for the next answer. Raises TemplateRefused."""
+    @property
+    def has_reasoning(self) -> bool:
+        """Whether the model may begin with a block of reasoning."""
+        return self.reasoning is not None
+
+    def render(
+        self,
+        messages: Sequence[dict[str, Any]],
+        reasoning_effort: str | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        can_see: bool = False,
+    ) -> Rendered:
+        """Return the prompt that asks for the next answer. Raises TemplateRefused and PicturesRefused."""
+        pictures: list[bytes] = []
+        normal = [self._normal(message, pictures) for message in messages]
+        if pictures and not can_see:
+            raise PicturesRefused("This model cannot see pictures.")
+
         wanted: dict[str, Any] = {}
         if reasoning_effort is not None:
-            wanted = {"reasoning_effort": reasoning_effort, "enable_thinking": reasoning_effort != "none"}
+            efforts = _CHANNEL_EFFORTS if self._has_channels else {}
+            wanted = {
+                "reasoning_effort": efforts.get(reasoning_effort, reasoning_effort),
+                "enable_thinking": reasoning_effort != "none",
+                "thinking": reasoning_effort != "none",
+            }
 
+        hidden = self._mask.hide(normal)
         try:
-            hidden = [self._mask.hide(self._normal(message)) for message in messages]
-            text = self._template.render(
-                messages=hidden, add_generation_prompt=True, **self._specials, **wanted
-            )
+            text = self._write(hidden, None if tools is None else self._mask.hide(tools), wanted)
         except _RENDER_ERRORS as error:
-            raise TemplateRefused(str(error) or type(error).__name__) from error
+            try:
+                text = self._write(hidden, [], wanted) if tools is None else ""
+            except _RENDER_ERRORS:
+                text = ""
 
-        opens_reasoning = self.has_reasoning and text.rstrip().endswith(OPENER)
-        return Rendered(self._mask.split(text), opens_reasoning)
+            if not text:
+                raise TemplateRefused(str(error) or type(error).__name__) from error
 
-    def _normal(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Content is a string, and the role one that the template knows."""
-        message = {**message, "content": message.get("content") or ""}
+        opens_reasoning = self.reasoning is not None and text.rstrip().endswith(self.reasoning.opener)
+        return Rendered(self._mask.split(text), opens_reasoning, tuple(pictures))
+
+    def _write(self, messages: Any, tools: Any, wanted: dict[str, Any]) -> str:
+        return self._template.render(
+            messages=messages, tools=tools, add_generation_prompt=True, **self._specials, **wanted
+        )
+
+    def _normal(self, message: dict[str, Any], pictures: list[bytes]) -> dict[str, Any]:
+        """Content is a text, and the role one that the template knows."""
+        message = {**message, "content": _flat(message.get("content"), pictures)}
         if message.get("role") == "developer" and not self._knows_developer:
             message["role"] = "system"
+
+        if self._knows_thinking and message.get("reasoning_content"):
+            message.setdefault("thinking", message["reasoning_content"])
 
         return message
 
@@ -123,6 +173,22 @@ class ChatTemplate:
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = lambda form: self._now().strftime(form)
         return environment
+
+
+def _flat(content: Any, pictures: list[bytes]) -> str | Woven:
+    """Return content parts as one text with a marker for each picture, which joins the pictures."""
+    if not isinstance(content, list | tuple) or isinstance(content, Woven):
+        return content or ""
+
+    pieces: list[Piece] = []
+    for part in content:
+        if part.get("type") == "image":
+            pictures.append(part["data"])
+            pieces.append(Piece(MEDIA, is_trusted=True))
+        else:
+            pieces.append(Piece(str(part.get("text") or ""), is_trusted=False))
+
+    return Woven(tuple(pieces))
 
 
 def _to_json(

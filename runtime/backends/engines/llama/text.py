@@ -32,7 +32,13 @@ class StopCutter:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = [stop for stop in stops if stop]
         self._held = ""
-        self.is_stopped = False
+        self.stop: str | None = None
+        """The stop string that was completed."""
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a stop string was completed."""
+        return self.stop is not None
 
     def feed(self, text: str) -> str:
         """Take text; return what may be shown. Nothing after a stop string."""
@@ -42,9 +48,9 @@ class StopCutter:
         text = self._held + text
         found = self._first_match(text)
         if found is not None:
-            self.is_stopped = True
+            self.stop = text[slice(*found)]
             self._held = ""
-            return text[:found]
+            return text[: found[0]]
 
         kept = self._may_be_stop(text)
         self._held = text[len(text) - kept :]
@@ -55,11 +61,11 @@ class StopCutter:
         held, self._held = self._held, ""
         return held
 
-    def _first_match(self, text: str) -> int | None:
-        """Where the first stop string to complete begins."""
+    def _first_match(self, text: str) -> tuple[int, int] | None:
+        """Where the first stop string to complete begins and ends."""
         starts = ((text.find(stop), len(stop)) for stop in self._stops)
         matches = [(start + length, start) for start, length in starts if start >= 0]
-        return min(matches)[1] if matches else None
+        return min(matches)[::-1] if matches else None
 
     def _may_be_stop(self, text: str) -> int:
         """How many of the last characters could be the beginning of a stop string."""

@@ -1,11 +1,13 @@
 """The vocabulary of a loaded model: text to tokens and back. A thin shell over llama.cpp."""
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp
 
 from runtime.backends.engines.llama.masking import Control
+from runtime.backends.engines.llama.script import Infill
 
 _PIECE_BYTES = 512
 """Room for one token's text; a longer one says so and is asked for again."""
@@ -23,6 +25,10 @@ class Vocabulary:
         """The tokens that end an answer."""
         self.longest = max(len(self._text(token)) for token in range(self.size))
         """No token stands for more bytes of text than this."""
+        self.control_ids: dict[str, int] = {}
+        """The control tokens by their text."""
+        self.special_ids: dict[str, int] = {}
+        """The same, and the tags that were added to a vocabulary, as grammars know them."""
         self.controls = self._read_controls()
         """The tokens that text must not be able to name."""
 
@@ -31,6 +37,21 @@ class Vocabulary:
         """The token that every prompt begins with; None where there is none."""
         token = int(llama_cpp.llama_vocab_bos(self._pointer))
         return token if token >= 0 and llama_cpp.llama_vocab_get_add_bos(self._pointer) else None
+
+    @property
+    def pointer(self) -> Any:
+        """The vocabulary itself, for a grammar's tokenizer."""
+        return self._pointer
+
+    @property
+    def infill(self) -> Infill | None:
+        """How to ask for the middle of a text; None where the model was not trained for it."""
+        tokens = Infill(
+            int(llama_cpp.llama_vocab_fim_pre(self._pointer)),
+            int(llama_cpp.llama_vocab_fim_suf(self._pointer)),
+            int(llama_cpp.llama_vocab_fim_mid(self._pointer)),
+        )
+        return tokens if min(tokens) >= 0 else None
 
     @property
     def bos(self) -> str:
@@ -42,17 +63,18 @@ class Vocabulary:
         """The text of the token that ends an answer, empty where there is none."""
         return self._special(int(llama_cpp.llama_vocab_eos(self._pointer)))
 
-    def encode(self, text: str, *, is_trusted: bool) -> list[int]:
-        """Return the tokens of the text; control tokens are parsed only if it is trusted."""
+    def encode(self, text: str, *, is_trusted: bool, adds_special: bool = False) -> list[int]:
+        """Return the tokens of the text; control tokens are parsed only if it is trusted.
+
+        `adds_special`: with the tokens that the model expects around a text.
+        """
         data = text.encode("utf-8", "replace")
         room = len(data) + 16
         tokens = (ctypes.c_int32 * room)()
-        count = int(llama_cpp.llama_tokenize(self._pointer, data, len(data), tokens, room, False, is_trusted))
+        count = self._tokenize(data, tokens, adds_special, is_trusted)
         if count < 0:
             tokens = (ctypes.c_int32 * -count)()
-            count = int(
-                llama_cpp.llama_tokenize(self._pointer, data, len(data), tokens, -count, False, is_trusted)
-            )
+            count = self._tokenize(data, tokens, adds_special, is_trusted)
 
         return list(tokens[:count])
 
@@ -70,12 +92,17 @@ class Vocabulary:
 
         return self._named[token]
 
-    def reveal(self, *texts: str) -> None:
-        """Let these control tokens show in texts: some models mark their reasoning with them."""
-        for text in texts:
-            tokens = self.encode(text, is_trusted=True)
-            if len(tokens) == 1:
-                self._shown[tokens[0]] = self.name(tokens[0])
+    def showing(self, texts: Sequence[str]) -> "Showing":
+        """Return a look at the vocabulary in which these control tokens are part of the text."""
+        revealed = {self.control_ids[text]: text.encode() for text in texts if text in self.control_ids}
+        return Showing(self, revealed)
+
+    def _tokenize(self, data: bytes, tokens: Any, adds_special: bool, is_trusted: bool) -> int:
+        return int(
+            llama_cpp.llama_tokenize(
+                self._pointer, data, len(data), tokens, len(tokens), adds_special, is_trusted
+            )
+        )
 
     def _text(self, token: int) -> bytes:
         """Return the token as the vocabulary spells it; no shorter than what it stands for."""
@@ -102,6 +129,8 @@ class Vocabulary:
             traits = int(llama_cpp.llama_vocab_get_attr(self._pointer, token))
             if traits & hidden:
                 text = self._text(token).decode("utf-8", "replace")
+                self.control_ids[text] = token
+                self.special_ids[text] = token
                 controls.append(
                     Control(
                         text,
@@ -109,5 +138,26 @@ class Vocabulary:
                         strips_right=bool(traits & llama_cpp.LLAMA_TOKEN_ATTR_RSTRIP),
                     )
                 )
+            elif traits & llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED:
+                text = self._text(token).decode("utf-8", "replace")
+                if text.startswith("<") and text.endswith(">"):
+                    self.special_ids[text] = token
 
         return controls
+
+
+class Showing:
+    """What tokens look like where some control tokens show: models mark calls and reasoning with them."""
+
+    def __init__(self, vocabulary: Vocabulary, revealed: dict[int, bytes]) -> None:
+        self._vocabulary = vocabulary
+        self._revealed = revealed
+
+    def show(self, token: int) -> bytes:
+        """Return what the token adds to a text."""
+        revealed = self._revealed.get(token)
+        return self._vocabulary.show(token) if revealed is None else revealed
+
+    def name(self, token: int) -> bytes:
+        """Return the token as a list of tokens shows it, control tokens too."""
+        return self._vocabulary.name(token)

@@ -7,11 +7,13 @@ the shape. The rules are written down for users in docs/guides/scripted.md.
 import hashlib
 import json
 import re
+from typing import Literal
 
 import msgspec
 
-from runtime.backends.engines.scripted.chat import Chat, Function, Refused, read_chat
+from runtime.backends.engines.scripted.chat import Chat, Custom, Function, Refused, read_chat
 from runtime.backends.engines.scripted.cues import CalledTool, Cues, read_cues
+from runtime.backends.engines.scripted.custom import write_input
 from runtime.backends.engines.scripted.minimal import find_minimal
 from runtime.backends.engines.scripted.schema import Schema, SchemaRefused
 from runtime.backends.protocol import Fault, Generate
@@ -37,12 +39,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     arguments: str
+    type: Literal["function", "custom"] = "function"
 
 
 class Script(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer: first the reasoning, then the text, then the calls."""
+    """A whole answer: first the echo of the prompt, then the reasoning, then the text, then the calls."""
 
     prompt_tokens: int
+    echo: str = ""
     cues: Cues
     reasoning: str = ""
     text: str = ""
@@ -60,7 +64,8 @@ def decide_script(request: Generate) -> Script | Fault:
         return refusal.fault
 
     return Script(
-        prompt_tokens=chat.count_tokens(),
+        prompt_tokens=len(chat.list_pieces()),
+        echo=(chat.raw.text or "") if chat.raw is not None and chat.raw.is_echoed else "",
         cues=cues,
         reasoning="" if request.reasoning_effort == "none" else cues.reason,
         text=text,
@@ -73,10 +78,10 @@ def _cues_of(chat: Chat) -> Cues:
     if index is None:
         return Cues()
 
-    return read_cues(chat.messages[index].text, f"messages[{index}].content")
+    return read_cues(chat.messages[index].text, chat.asked_param)
 
 
-def _decide_calls(request: Generate, chat: Chat, cues: Cues) -> list[CalledTool]:
+def _decide_calls(request: Generate, chat: Chat, cues: Cues) -> list[Call]:
     allowed = _allowed(request, chat)
     if cues.calls and not chat.results:
         wanted = cues.calls if request.parallel_tool_calls else cues.calls[:1]
@@ -85,50 +90,62 @@ def _decide_calls(request: Generate, chat: Chat, cues: Cues) -> list[CalledTool]
     if request.tool_mode == "required":
         if not allowed:
             raise _invalid("A tool must be called, but none is offered. Offer one in tools.", "tool_choice")
-        return [_call_minimally(allowed[0], chat)]
+        return [_call_minimally(allowed[0], chat, cues)]
 
     if request.tool_mode == "none" or chat.results or cues.say is not None or cues.words is not None:
         return []
 
     related = _most_related(allowed, cues.text)
-    return [_call_minimally(related, chat)] if related else []
+    return [_call_minimally(related, chat, cues)] if related else []
 
 
-def _allowed(request: Generate, chat: Chat) -> list[Function]:
+def _allowed(request: Generate, chat: Chat) -> list[Function | Custom]:
     if request.tool_mode == "none":
         return []
 
-    functions = [tool.function for tool in chat.tools]
-    offered = {function.name for function in functions}
+    offered = {tool.name for tool in chat.offered}
     unknown = [name for name in request.tool_names if name not in offered]
     if unknown:
         raise _invalid(
             f"The tool '{unknown[0]}' is not in tools. Offer it, or choose another.", "tool_choice"
         )
 
-    return [each for each in functions if not request.tool_names or each.name in request.tool_names]
+    return [each for each in chat.offered if not request.tool_names or each.name in request.tool_names]
 
 
-def _check_offered(call: CalledTool, allowed: list[Function], chat: Chat) -> CalledTool:
-    names = [function.name for function in allowed]
-    if call.name not in names:
+def _check_offered(call: CalledTool, allowed: list[Function | Custom], chat: Chat) -> Call:
+    """Return the call of a cue, if its tool may be called in this way."""
+    tool = next((each for each in allowed if each.name == call.name), None)
+    if tool is None:
         message = (
             f"The cue [[call: {call.name}]] names a tool that may not be called here. "
-            f"Tools that may: {', '.join(names) or 'none'}."
+            f"Tools that may: {', '.join(each.name for each in allowed) or 'none'}."
         )
-        raise _invalid(message, f"messages[{chat.asked_index}].content")
+        raise _invalid(message, chat.asked_param)
 
-    return call
+    if isinstance(tool, Custom):
+        given = call.arguments if call.input is None else call.input
+        return Call(id="", name=tool.name, arguments=given, type="custom")
+
+    if call.input is not None:
+        message = f"The cue [[call: {call.name}]] gives a text, but this function takes a JSON object."
+        raise _invalid(message, chat.asked_param)
+
+    return Call(id="", name=tool.name, arguments=call.arguments)
 
 
-def _call_minimally(function: Function, chat: Chat) -> CalledTool:
-    """Return a call with the smallest arguments that the tool's schema allows."""
-    index = [tool.function for tool in chat.tools].index(function)
-    param = f"tools[{index}].function.parameters"
-    return CalledTool(name=function.name, arguments=_minimal_json(param, function.parameters or {}, _OBJECT))
+def _call_minimally(tool: Function | Custom, chat: Chat, cues: Cues) -> Call:
+    """Return a call with the smallest arguments that the tool's schema allows, or an input of its form."""
+    place = f"tools[{chat.offered.index(tool)}]"
+    if isinstance(tool, Custom):
+        given = write_input(tool, cues.text, f"{place}.custom.format")
+        return Call(id="", name=tool.name, arguments=given, type="custom")
+
+    arguments = _minimal_json(f"{place}.function.parameters", tool.parameters or {}, _OBJECT)
+    return Call(id="", name=tool.name, arguments=arguments)
 
 
-def _most_related(functions: list[Function], text: str) -> Function | None:
+def _most_related(functions: list[Function | Custom], text: str) -> Function | Custom | None:
     """Return the tool that shares the most words with the text, the first of equals; None if none shares."""
     asked = _words(text)
     best, most = None, 0
@@ -166,7 +183,18 @@ def _decide_text(request: Generate, chat: Chat, cues: Cues, *, has_calls: bool) 
     if chat.results:
         return "\n".join(f"{chat.called_name(result)} returned: {result.text}" for result in chat.results)
 
-    return f"You said: {cues.text}" if cues.text else "You said nothing."
+    if chat.raw is not None and chat.raw.suffix is not None:
+        return f"Between {json.dumps(cues.text)} and {json.dumps(chat.raw.suffix)}."
+
+    return _reply(chat, cues)
+
+
+def _reply(chat: Chat, cues: Cues) -> str:
+    """Return what was said and shown last."""
+    pictures = 0 if chat.asked_index is None else chat.messages[chat.asked_index].pictures
+    shown = f"You showed {pictures} picture{'s' if pictures > 1 else ''}." if pictures else ""
+    said = f"You said: {cues.text}" if cues.text else ""
+    return "\n".join(filter(None, (said, shown))) or "You said nothing."
 
 
 def _minimal_json(param: str, *schemas: Schema) -> str:
@@ -186,11 +214,11 @@ def _unmet(refusal: SchemaRefused, param: str) -> Refused:
     return Refused(Fault(code="invalid_json_schema", message=message, param=param))
 
 
-def _identify(request: Generate, index: int, call: CalledTool) -> Call:
+def _identify(request: Generate, index: int, call: Call) -> Call:
     """Give a call its id: the same for the same conversation, another one in the next turn."""
     identity = msgspec.json.encode([request.messages, index, call.name, call.arguments])
     digest = hashlib.sha256(identity).hexdigest()[:_ID_DIGITS]
-    return Call(id=f"call_{digest}", name=call.name, arguments=call.arguments)
+    return msgspec.structs.replace(call, id=f"call_{digest}")
 
 
 def _invalid(message: str, param: str) -> Refused:

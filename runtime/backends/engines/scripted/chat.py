@@ -4,10 +4,17 @@ The wire carries them as plain objects in the OpenAI chat form; whatever the eng
 ignored here.
 """
 
+from typing import Literal
+
 import msgspec
 
-from runtime.backends.engines.scripted.pieces import count_pieces
-from runtime.backends.protocol import Fault, Generate
+from runtime.backends.engines.scripted.pieces import split_pieces
+from runtime.backends.protocol import Fault, Generate, RawPrompt
+
+PICTURE = "<|picture|>"
+"""The one token that a picture takes."""
+BEGINNING = "<|beginning|>"
+"""The one token of an empty prompt."""
 
 
 class Refused(Exception):
@@ -19,9 +26,15 @@ class Refused(Exception):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a message's content; only its text counts."""
+    """One part of a message's content: its text counts, or that it is a picture."""
 
     text: str = ""
+    type: str = "text"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it shows something."""
+        return self.type == "image"
 
 
 class CalledFunction(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +69,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return self.content or ""
 
     @property
+    def pictures(self) -> int:
+        """How many pictures the message holds."""
+        return sum(part.is_picture for part in self.content) if isinstance(self.content, list) else 0
+
+    @property
     def calls(self) -> list[EarlierCall]:
         """The tool calls that the message holds."""
         return self.tool_calls or []
@@ -69,10 +87,20 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, object] | None = None
 
 
-class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """One offered tool."""
+class Custom(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool whose input is text of a form."""
 
-    function: Function
+    name: str
+    description: str | None = None
+    syntax: Literal["text", "lark", "regex"] = "text"
+    definition: str | None = None
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """One offered tool, of either kind."""
+
+    function: Function | None = None
+    custom: Custom | None = None
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +108,18 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: list[Message]
     tools: list[Tool]
+    raw: RawPrompt | None = None
+    """What stands for the messages, if it is no conversation."""
+
+    @property
+    def offered(self) -> list[Function | Custom]:
+        """What may be called, in the order of the tools."""
+        return [each for tool in self.tools if (each := tool.function or tool.custom)]
+
+    @property
+    def asked_param(self) -> str:
+        """What the request calls the text that was asked last."""
+        return "prompt" if self.raw is not None else f"messages[{self.asked_index}].content"
 
     @property
     def asked_index(self) -> int | None:
@@ -107,21 +147,31 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
 
         return result.name or result.tool_call_id or "tool"
 
-    def count_tokens(self) -> int:
-        """Return the prompt's tokens: one per message, plus the pieces of its text and of its tool calls."""
-        total = 0
-        for message in self.messages:
-            total += 1 + count_pieces(message.text)
-            for call in message.calls:
-                total += count_pieces(call.function.name) + count_pieces(call.function.arguments)
+    def list_pieces(self) -> list[str]:
+        """Return the prompt's tokens: per message one for its role, then its pictures, text and calls."""
+        if self.raw is not None:
+            pieces = [*split_pieces(self.raw.text or ""), *split_pieces(self.raw.suffix or "")]
+            return pieces or [BEGINNING]
 
-        return total
+        pieces = []
+        for message in self.messages:
+            pieces += [f"<|{message.role}|>", *[PICTURE] * message.pictures, *split_pieces(message.text)]
+            for call in message.calls:
+                pieces += [*split_pieces(call.function.name), *split_pieces(call.function.arguments)]
+
+        return pieces
 
 
 def read_chat(request: Generate) -> Chat:
-    """Return the request's conversation and tools. Raises Refused where they are not in the chat form."""
+    """Return the request's conversation and tools. Raises Refused where they are not in the chat form.
+
+    A raw prompt stands for the one message of a user.
+    """
+    raw = request.prompt
+    messages = request.messages if raw is None else [{"role": "user", "content": raw.text or ""}]
     try:
-        return msgspec.convert({"messages": request.messages, "tools": request.tools}, Chat)
+        chat = msgspec.convert({"messages": messages, "tools": request.tools}, Chat)
+        return msgspec.structs.replace(chat, raw=raw)
     except msgspec.ValidationError as error:
         message = f"The request is not in the form of a chat: {error}. Correct the field that is named."
         raise Refused(Fault(code="invalid_request", message=message)) from error

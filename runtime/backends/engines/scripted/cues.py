@@ -1,9 +1,9 @@
 """Cues: directives such as `[[slow: 50ms]]` in the last message of the user, and how they are read.
 
-    [[name]]   [[name: value]]   [[call: tool {"json": "object"}]]
+    [[name]]   [[name: value]]   [[call: tool {"json": "object"}]]   [[call: tool "text"]]
 
 Square brackets inside a value come in pairs; the first `]]` outside of them ends it. In `call` the JSON
-object decides where it ends. What does not look like a cue (`[[1, 2], [3, 4]]`, `[[two words]]`) is text.
+decides where it ends. What does not look like a cue (`[[1, 2], [3, 4]]`, `[[two words]]`) is text.
 Reading is pure: who acts on cues is elsewhere.
 """
 
@@ -33,6 +33,8 @@ class CalledTool(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     arguments: str = "{}"
+    input: str | None = None
+    """The text for a custom tool, where the cue gives a text in place of an object."""
 
 
 class Cues(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +128,10 @@ _KINDS = {
     "noise": _Kind("is_noisy", _read_flag, "[[noise]]"),
 }
 _CALL = "call"
-_CALL_FORM = '[[call: tool_name {"argument": "value"}]], the arguments a JSON object'
+_CALL_FORM = (
+    '[[call: tool_name {"argument": "value"}]], the arguments a JSON object, '
+    'or [[call: tool_name "input"]] for a custom tool'
+)
 
 CUE_NAMES = tuple(sorted([*_KINDS, _CALL]))
 """Every cue there is."""
@@ -202,19 +207,22 @@ def _read_call(text: str, start: int) -> tuple[CalledTool, int]:
     if name is None:
         raise ValueError
 
-    end, arguments = name.end(), "{}"
-    if text.startswith("{", end):
+    end, called = name.end(), CalledTool(name=name[1])
+    if text.startswith(("{", '"'), end):
         try:
-            _, end = _DECODER.raw_decode(text, end)
+            value, end = _DECODER.raw_decode(text, end)
         except RecursionError as error:
             raise ValueError from error
-        arguments = text[name.end() : end]
+        if isinstance(value, str):
+            called = CalledTool(name=name[1], input=value)
+        else:
+            called = CalledTool(name=name[1], arguments=text[name.end() : end])
 
     closing = _CALL_END.match(text, end)
     if closing is None:
         raise ValueError
 
-    return CalledTool(name=name[1], arguments=arguments), closing.end()
+    return called, closing.end()
 
 
 def _refuse_constant(name: str) -> object:

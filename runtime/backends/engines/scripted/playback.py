@@ -41,9 +41,9 @@ def list_tokens(script: Script, *, is_endless: bool) -> Iterator[Token]:
 
 def _call_tokens(script: Script, index: int) -> Iterator[Token]:
     call = script.calls[index]
-    yield Token("call", call=ToolCallPiece(index=index, id=call.id, name=call.name))
+    yield Token("call", call=ToolCallPiece(index=index, id=call.id, name=call.name, type=call.type))
     for piece in split_pieces(call.arguments):
-        yield Token("call", call=ToolCallPiece(index=index, arguments=piece))
+        yield Token("call", call=ToolCallPiece(index=index, arguments=piece, type=call.type))
 
 
 class Playback:
@@ -60,6 +60,7 @@ class Playback:
         self._script: Script | None = None
         self._tokens: Iterator[Token] = iter(())
         self._next: Token | None = None
+        self._has_echoed = True
         self._limit = 0
         """Tokens that may be generated: what was asked for, within what the context leaves."""
         self._due_at = 0.0
@@ -79,6 +80,9 @@ class Playback:
         """Go on by one token; may produce nothing, where text is held back for a stop string."""
         if self._script is None:
             return self._begin(now)
+
+        if not self._has_echoed:
+            return [self._echo(self._script.echo)]
 
         self._due_at = now + self._script.cues.delay_s
         if self._script.cues.crash_after == self._sent:
@@ -128,7 +132,8 @@ class Playback:
                 f"{self._context_tokens} and the answer needs one at least. "
                 "Shorten the messages, or raise context_tokens of the model."
             )
-            return [self._fail("context_length_exceeded", message, "messages")]
+            is_raw = self._request.prompt is not None
+            return [self._fail("context_length_exceeded", message, "prompt" if is_raw else "messages")]
 
         asked = self._request.sampling.max_tokens
         self._limit = room if asked is None else min(asked, room)
@@ -136,7 +141,16 @@ class Playback:
         self._next = next(self._tokens, None)
         self._due_at = now + script.cues.delay_s
         self.prompt_tokens = script.prompt_tokens
+        self._has_echoed = not script.echo
         return [Started(seq=self.seq, prompt_tokens=self.prompt_tokens)]
+
+    def _echo(self, prompt: str) -> Delta:
+        """Return the prompt as the beginning of the answer; none of it was generated."""
+        self._has_echoed = True
+        count_of_top = self._request.sampling.logprobs
+        told = [] if count_of_top is None else list(enumerate(split_pieces(prompt)))
+        choices = [choose(piece, place, count_of_top or 0) for place, piece in told]
+        return Delta(seq=self.seq, text=prompt, logprobs=choices, tokens=0)
 
     def _act(self, script: Script) -> None:
         """Do what cues ask for before the seq starts."""
@@ -203,6 +217,7 @@ class Playback:
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self._generated,
             reasoning_tokens=self._reasoned,
+            stop=self._stops.hit,
         )
 
     def _fail(self, code: str, message: str, param: str | None = None) -> Failed:

@@ -20,14 +20,17 @@ class Stops:
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
+        self.hit: str | None = None
+        """The stop string that was found."""
 
     def feed(self, piece: str, *, is_last: bool) -> Passed:
         """Take a piece; return the text that is certain now. After the last piece nothing is held back."""
         text = self._held + piece
-        found = [start for stop in self._stops if (start := text.find(stop)) >= 0]
+        found = [(start, stop) for stop in self._stops if (start := text.find(stop)) >= 0]
         if found:
             self._held = ""
-            return Passed(text[: min(found)], is_hit=True)
+            start, self.hit = min(found)
+            return Passed(text[:start], is_hit=True)
 
         kept = 0 if is_last else self._doubtful(text)
         self._held = text[len(text) - kept :]

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API over the core's chat: bodies in, content blocks and their events out."""

@@ -1,0 +1,1 @@
+"""Embedding and reranking as any engine does them: what is asked becomes batches, batches become frames."""

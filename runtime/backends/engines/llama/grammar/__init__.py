@@ -1,0 +1,1 @@
+"""Constrained decoding: bounded schemas, compiled grammars, the guide of a seq, the check of the result."""

@@ -1,0 +1,1 @@
+"""Tests of the llama engine's pure parts."""
