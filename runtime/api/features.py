@@ -12,7 +12,10 @@ from runtime.core.messages import ChatRequest, CustomTool, FunctionTool, ImagePa
 from runtime.core.states import Feature, ModelState
 
 _NO_NAMES: Mapping[str, str] = {}
-_FIXES: Mapping[Feature, str] = {"completions": "Ask it by chat, or choose another model."}
+_FIXES: Mapping[Feature, str] = {
+    "completions": "Ask it by chat, or choose another model.",
+    "chat": "It does not write text: choose another model.",
+}
 """Where leaving the field out is no way."""
 _FIX = "Leave it out, or choose another model."
 
@@ -51,6 +54,8 @@ def uses_of(request: ChatRequest) -> Iterator[Use]:
         yield Use("prompt", "completions")
         if request.prompt.suffix is not None:
             yield Use("suffix", "suffix")
+    else:
+        yield Use("model", "chat")
     if request.adapter is not None:
         yield Use("adapter", "adapters")
     if request.response_format.type != "text":

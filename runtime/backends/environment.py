@@ -10,6 +10,7 @@ An environment cannot be moved once it is made, so it is built where it stays, a
 A build that was cut short begins again, but pip keeps finished builds and downloads in its own cache.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -49,6 +50,8 @@ _BUILD_SILENCE_S = 1200.0
 _SCARCE_BYTES = 200_000_000
 """With less room than this a download is thought to have failed for it."""
 
+_CACHE_DIGITS = 16
+
 _PIP_WISHED = (25, 0)
 """From here on pip prints progress that a program can read."""
 _PIP_VERSION = re.compile(r"^pip (\d+)\.(\d+)")
@@ -67,6 +70,8 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     engine: str
     version: str
     requirements: tuple[str, ...]
+    recipe: str = ""
+    """How it was built and checked: `EngineManifest.recipe`."""
     python_version: str
     """Of the interpreter that it was made with (`3.11`)."""
     instructions: frozenset[str] = frozenset()
@@ -91,6 +96,7 @@ def read_environment(manifest: EngineManifest, folders: Folders) -> EnvironmentF
 
     is_fit = (
         marker.requirements == manifest.requirements
+        and marker.recipe == manifest.recipe
         and marker.python_version == python_version()
         and not _missing_instructions(marker.instructions)
     )
@@ -223,8 +229,25 @@ class _Maker:
         self._job.begin(f"preparing to build {self._main_package}, which takes some {minutes}")
         limits = Limits(self._settings.build_deadline_s, _BUILD_SILENCE_S)
         cmake = await anyio.to_thread.run_sync(self._write_cmake)
-        ended = await self._fetch_wheels(partial, ["--verbose", *options], limits, cmake)
+        cache = await self._own_cache()
+        ended = await self._fetch_wheels(partial, ["--verbose", *cache, *options], limits, cmake)
         self._demand(ended, f"building {self._main_package}", await _compiler_advice())
+
+    async def _own_cache(self) -> list[str]:
+        """Return where pip shall keep what it builds: it tells builds of one version apart by nothing else.
+
+        Beside pip's own cache, so that all homes of a user share it. None where pip keeps no cache.
+        """
+        if not self._manifest.cmake:
+            return []
+
+        said = await self._job.pip(self._python, ["cache", "dir"], _QUICK)
+        if not said.is_success or not said.tail:
+            return []
+
+        settings = f"{self._manifest.cmake}\0{os.environ.get('CMAKE_ARGS', '')}"
+        digest = hashlib.sha256(settings.encode()).hexdigest()[:_CACHE_DIGITS]
+        return [f"--cache-dir={Path(said.tail[-1].strip()) / f'lar-{digest}'}"]
 
     async def _fetch_wheels(
         self, into: Path, options: Sequence[str], limits: Limits, cmake: Path | None
@@ -275,6 +298,7 @@ class _Maker:
             engine=self._manifest.id,
             version=version,
             requirements=self._manifest.requirements,
+            recipe=self._manifest.recipe,
             python_version=python_version(),
             instructions=instructions,
         )
@@ -290,7 +314,7 @@ class _Maker:
         except (OSError, msgspec.DecodeError):
             return False
 
-        return kept.requirements == self._manifest.requirements and kept.python_version == python_version()
+        return kept == self._marker("", frozenset())
 
     def _keep_wheels(self, partial: Path) -> None:
         remove_tree(self._wheels)

@@ -145,9 +145,14 @@ class Pool:
             return False
 
         resident.is_leaving = True  # newcomers wait for the next worker
-        while resident.leases:
-            await self._change()
-        await self._evict(resident, "asked")
+        try:
+            while resident.leases:
+                await self._change()
+            await self._evict(resident, "asked")
+        finally:
+            if not resident.leave.is_set():  # whoever asked gave up: the model stays
+                resident.is_leaving = False
+                self._notify()
         return True
 
     def forgive(self, model: ModelId) -> None:

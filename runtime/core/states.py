@@ -12,6 +12,7 @@ ModelStage = Literal["available", "installing", "installed", "loading", "loaded"
 """available: known, not installed · installed: on disk, not loaded · broken: last load or install failed."""
 
 Feature = Literal[
+    "chat",
     "tools",
     "response_format",
     "logprobs",

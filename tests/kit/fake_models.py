@@ -13,6 +13,7 @@ from runtime.core.states import Feature, ModelStage, ModelState
 
 ALL_FEATURES: frozenset[Feature] = frozenset(
     {
+        "chat",
         "tools",
         "response_format",
         "logprobs",

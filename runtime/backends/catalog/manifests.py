@@ -4,6 +4,7 @@ A manifest is part of the program, not input from outside, and is still checked 
 refused, ids and file names cannot leave their folder, requirements are exact. Reads package data only.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -59,6 +60,11 @@ class EngineManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         _require_exact(self.requirements)
         if self.requirements and not self.import_check:
             raise ValueError("an engine with requirements needs an `import_check`")
+
+    @property
+    def recipe(self) -> str:
+        """What names how the environment is built and checked, beside its requirements."""
+        return hashlib.sha256(f"{self.cmake}\0{self.import_check}".encode()).hexdigest()
 
     @property
     def runs_in_place(self) -> bool:

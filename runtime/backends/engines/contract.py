@@ -1,7 +1,7 @@
 """What an engine is: a thing that loads one model and advances its sequences a step at a time.
 
-Single-threaded: the worker calls every method but `interrupt` from one thread. An engine never writes frames itself;
-it returns them. Whatever it raises ends the worker's trust in it, so expected faults are returned as
+Single-threaded: the worker calls every method but `interrupt` from one thread. An engine never writes frames
+itself; it returns them. Whatever it raises ends the worker's trust in it, so expected faults are returned as
 `Failed` frames, or raised as `LoadRefused` from `load`.
 """
 

@@ -490,7 +490,7 @@ async def test_a_feature_that_the_model_lacks_is_named_as_the_client_named_it(tm
     png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": png}}
     asked: dict[str, Any] = {"messages": [*QUESTION, {"role": "user", "content": [picture]}], "system": "s"}
-    async with open_stage(tmp_path, models=[known_model("m", features=frozenset())]) as stage:
+    async with open_stage(tmp_path, models=[known_model("m", features=frozenset({"chat"}))]) as stage:
         for more, param in (
             (asked, "messages[1].content[0]"),
             ({"tools": [WEATHER]}, "tools"),

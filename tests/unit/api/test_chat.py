@@ -290,7 +290,7 @@ async def test_a_key_that_may_not_install_does_not_install(tmp_path: Path) -> No
 
 
 async def test_a_feature_that_the_engine_lacks_is_refused_by_name(tmp_path: Path) -> None:
-    plain = known_model("m", features=frozenset())
+    plain = known_model("m", features=frozenset({"chat"}))
     async with open_stage(tmp_path, models=[plain]) as stage, stage.openai() as client:
         with pytest.raises(openai.BadRequestError) as caught:
             await client.chat.completions.create(model="m", messages=QUESTION, seed=1)
@@ -546,3 +546,14 @@ async def test_keys_and_roles_map_to_the_clients_exceptions(tmp_path: Path) -> N
             assert (await client.models.list()).data[0].id == "m"
             with pytest.raises(openai.PermissionDeniedError):
                 await client.get(f"{stage.address}/api/state", cast_to=object)
+
+
+async def test_a_model_that_writes_no_text_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    embedder = known_model("e", stage="available", features=frozenset({"embeddings"}))
+    async with open_stage(tmp_path, models=[embedder]) as stage, stage.openai() as client:
+        with pytest.raises(openai.BadRequestError) as caught:
+            await client.chat.completions.create(model="e", messages=QUESTION)
+
+        assert caught.value.param == "model"
+        assert "does not write text" in caught.value.message
+        assert stage.models.installs == []

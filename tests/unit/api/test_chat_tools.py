@@ -163,7 +163,7 @@ async def test_what_a_model_cannot_do_is_refused_by_its_place(
 
 
 async def test_tools_that_may_not_be_called_need_no_ability(tmp_path: Path) -> None:
-    async with open_stage(tmp_path, models=[known_model("m", features=frozenset())]) as stage:
+    async with open_stage(tmp_path, models=[known_model("m", features=frozenset({"chat"}))]) as stage:
         chunks = await stream_of(stage, tools=[SUM], tool_choice="none")
 
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"

@@ -151,7 +151,7 @@ async def test_a_model_without_tokens_to_tell_is_refused(
 
 
 async def test_a_picture_needs_a_model_that_sees(tmp_path: Path) -> None:
-    blind = known_model("m", features=frozenset({"tokenize"}))
+    blind = known_model("m", features=frozenset({"chat", "tokenize"}))
     url = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
     content = [{"type": "image_url", "image_url": {"url": url}}]
     async with open_stage(tmp_path, models=[blind]) as stage:

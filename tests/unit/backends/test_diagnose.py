@@ -106,7 +106,7 @@ async def test_facts_of_this_machine_can_be_collected_and_judged(tmp_path: Path)
         facts = await collect_facts(tmp_path / "home", taken.getsockname()[1])
 
     assert facts.port_state == "used"
-    assert facts.engines == {"llama": None}
-    assert facts.models == {DEFAULT_MODEL: False}
+    assert facts.engines == {"llama": None, "onnx": None}
+    assert facts.models == {"all-minilm-l6-v2": False, "smollm2-135m-instruct": False}
     assert not (tmp_path / "home").exists()
     assert {each.name for each in diagnose(facts)} >= {"python", "disk", "memory", "port"}

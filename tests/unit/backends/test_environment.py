@@ -93,6 +93,8 @@ class Machine(Job):
                 self.cmake = cmake.read_text() if cmake else None
             case "version" if ended is DONE:
                 return Ended(returncode=0, bound=None, tail=("pip 26.3 from somewhere",))
+            case "cache" if ended is DONE:
+                return Ended(returncode=0, bound=None, tail=("/caches/pip",))
             case "check" if ended is DONE:
                 return Ended(returncode=0, bound=None, tail=("CPU : AVX = 1 |", "2.0"))
 
@@ -105,6 +107,8 @@ class Machine(Job):
             return "uv"
         if "--version" in command:
             return "version"
+        if command[-2:] == ("cache", "dir"):
+            return "cache"
         if "--upgrade" in command:
             return "upgrade"
         if "wheel" in command:
@@ -165,11 +169,41 @@ async def test_without_a_prebuilt_wheel_one_is_built_without_what_lar_does_not_u
 
     await make(machine)
 
-    assert machine.steps == ["venv", "version", "prebuilt", "build", "install", "check"]
+    assert machine.steps == ["venv", "version", "prebuilt", "cache", "build", "install", "check"]
     assert machine.cmake == FAKE.cmake
     assert "preparing to build fake-engine, which takes some 3 minutes" in {
         each.phase for each in machine.told
     }
+
+
+async def test_builds_with_other_settings_are_not_taken_from_the_cache(folders: Folders) -> None:
+    caches = []
+    for place, cmake in enumerate((FAKE.cmake, FAKE.cmake, "set(EXTRAS ON)")):
+        machine = Machine(Folders(folders.home / str(place)))
+        machine.answers["prebuilt"] = NO_WHEEL
+        await make(machine, manifest=msgspec.structs.replace(FAKE, cmake=cmake))
+        caches.append([each for each in machine.options["build"] if each.startswith("--cache-dir=")])
+
+    assert caches[0] == caches[1] != caches[2]
+    assert caches[0][0].startswith("--cache-dir=/caches/pip/lar-")
+
+
+async def test_where_pip_keeps_no_cache_a_build_is_not_kept_either(folders: Folders) -> None:
+    machine = Machine(folders)
+    machine.answers["prebuilt"] = NO_WHEEL
+    machine.answers["cache"] = Ended(returncode=1, bound=None, tail=("ERROR: cache is disabled",))
+
+    await make(machine)
+
+    assert not [each for each in machine.options["build"] if each.startswith("--cache-dir=")]
+
+
+async def test_an_environment_that_was_built_another_way_counts_as_missing(folders: Folders) -> None:
+    await make(Machine(folders))
+    other = msgspec.structs.replace(FAKE, cmake="set(EXTRAS ON)")
+
+    assert await anyio.to_thread.run_sync(read_environment, FAKE, folders) is not None
+    assert await anyio.to_thread.run_sync(read_environment, other, folders) is None
 
 
 async def test_extra_indexes_are_asked_and_installing_asks_none(folders: Folders) -> None:
@@ -307,7 +341,8 @@ async def test_a_wheel_for_another_processor_is_built_anew_here(folders: Folders
 
     await make(machine)
 
-    assert machine.steps == ["venv", "version", "prebuilt", "install", "check", "build", "install", "check"]
+    building = ["cache", "build", "install", "check"]
+    assert machine.steps == ["venv", "version", "prebuilt", "install", "check", *building]
     assert "--no-cache-dir" in machine.options["build"]
     assert "--no-binary=fake-engine" in machine.options["build"]
 

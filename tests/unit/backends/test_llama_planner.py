@@ -235,9 +235,9 @@ def prompt(*parts: int, size: int = 100) -> list[int]:
 
 
 def seen(*parts: int, size: int = 100, last: int | None = None) -> tuple[list[int], tuple[Picture, ...]]:
-    """Return a prompt like `prompt` does, and its pictures: the negative parts. `last` shortens the last part.
+    """Return a prompt like `prompt` does, and its pictures: the negative parts.
 
-    A shortened picture is another picture that begins alike.
+    `last` is the length of the last part. A shortened picture is another picture that begins alike.
     """
     tokens: list[int] = []
     pictures: list[Picture] = []

@@ -99,11 +99,6 @@ class Context:
         """Whether the model keeps a context at all; one without it cannot generate."""
         return bool(self._memory)
 
-    @property
-    def pointer(self) -> Any:
-        """The context itself, for what only a picture's encoder needs."""
-        return self._pointer
-
     def compute(self, spans: Sequence[Span], adapter: Any = None) -> Any | None:
         """Compute the spans; return a row of logits per output, in the order of the spans.
 

@@ -5,7 +5,7 @@ computes it, an `author` per seq chooses tokens, and `seq` says what they mean t
 """
 
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from runtime.backends.engines.contract import StepFrame
 from runtime.backends.engines.llama.answer import Answer
@@ -14,12 +14,14 @@ from runtime.backends.engines.llama.context import Aborted
 from runtime.backends.engines.llama.drafts import Drafts
 from runtime.backends.engines.llama.grammar.guide import Guide, GuideBroken
 from runtime.backends.engines.llama.intake import Prepared
+from runtime.backends.engines.llama.pictures import last_words, words_only
 from runtime.backends.engines.llama.plan import Job, Plan, Span
 from runtime.backends.engines.llama.sampler import Array, LogitsBroken, Sampler
 from runtime.backends.engines.llama.scores import Echo
 from runtime.backends.engines.llama.seq import Seq
 from runtime.backends.engines.llama.shares import RANKS
 from runtime.backends.engines.llama.stage import Stage
+from runtime.backends.engines.llama.vision import PictureFailed
 from runtime.backends.engines.llama.worded import answer_detokenize, answer_tokenize
 from runtime.backends.protocol import (
     Detokenize,
@@ -47,6 +49,8 @@ class Generator:
         self._cancelled: set[int] = set()
         self._authors: dict[int, Author] = {}
         self._echoes: dict[int, Echo] = {}
+        self._files: dict[int, Mapping[str, bytes]] = {}
+        """The pictures of the seqs that have any."""
         self._computing: frozenset[int] = frozenset()
         """The seqs that have most of the rows of the step that is being computed."""
 
@@ -89,6 +93,7 @@ class Generator:
         self._cancelled.clear()
         self._authors.clear()
         self._echoes.clear()
+        self._files.clear()
         self._stage.keeper.close(_CLOSE_S)
         self._stage.model.close()
 
@@ -111,6 +116,7 @@ class Generator:
         for number in self._stage.planner.expire(now):
             self._authors.pop(number)
             self._echoes.pop(number, None)
+            self._files.pop(number, None)
             fault = Fault(
                 code="queue_timeout",
                 message="No place in the model came free within the deadline_s of the request. Try again "
@@ -157,6 +163,7 @@ class Generator:
 
     def _enter(self, request: Generate, prepared: Prepared, guide: Guide | None, now: float) -> None:
         stage, tokens = self._stage, prepared.tokens
+        words = words_only(tokens)
         seq = Seq(
             request.seq,
             prompt_tokens=len(tokens),
@@ -166,12 +173,14 @@ class Generator:
         )
         self._authors[request.seq] = Author(
             seq,
-            Sampler(prepared.recipe, tokens, stage.vocabulary.ends),
+            Sampler(prepared.recipe, words, stage.vocabulary.ends),
             ends=stage.ends,
             guide=guide,
             curve=stage.curve,
-            drafts=None if stage.curve is None else Drafts(tokens, stage.curve),
+            drafts=None if stage.curve is None else Drafts(words, stage.curve),
         )
+        if prepared.files:
+            self._files[request.seq] = prepared.files
         is_scored = prepared.echo is not None and prepared.recipe.alternatives is not None
         if prepared.echo is not None:
             self._echoes[request.seq] = Echo(tokens, prepared.echo, prepared.recipe.alternatives)
@@ -179,6 +188,7 @@ class Generator:
             Job(
                 seq=request.seq,
                 tokens=list(tokens),
+                pictures=prepared.pictures,
                 prompt=len(tokens),
                 most_tokens=len(tokens) + prepared.most_tokens,
                 namespace=prepared.adapter,
@@ -206,11 +216,15 @@ class Generator:
         self._computing = frozenset(span.seq for span in plan.spans if 2 * len(span.tokens) > total)
         began = time.perf_counter()
         try:
-            rows = stage.context.compute(plan.spans, stage.model.adapters.get(plan.namespace))
+            rows = self._rows_of(plan)
         except Aborted:
             for span in plan.spans:
                 stage.context.trim(span.slot, span.start)
             return []
+        except PictureFailed as error:
+            self._forget(plan.spans[0].seq, now)
+            fault = Fault(code="engine_failed", message=f"The picture was not understood: {error}.")
+            return [Failed(seq=plan.spans[0].seq, fault=fault)]
         finally:
             self._computing = frozenset()
 
@@ -218,8 +232,7 @@ class Generator:
             return self._make_room(plan, now)
 
         stage.keeper.do(stage.planner.advance(plan))
-        prompt_tokens = sum(len(span.tokens) for span in plan.spans if span.outputs <= 1 < len(span.tokens))
-        stage.pace.measured(prompt_tokens, time.perf_counter() - began)
+        stage.pace.measured(_words_of_prompts(plan), time.perf_counter() - began)
         frames: list[StepFrame] = []
         at = 0
         for span in plan.spans:
@@ -227,6 +240,18 @@ class Generator:
                 frames += self._read(span, rows[at : at + span.outputs], len(plan.spans) - 1, now)
                 at += span.outputs
         return frames
+
+    def _rows_of(self, plan: Plan) -> Array | None:
+        """Compute the spans of text, or the one of a picture."""
+        stage, span = self._stage, plan.spans[0]
+        adapter = stage.model.adapters.get(plan.namespace)
+        if span.picture is None:
+            return stage.context.compute(plan.spans, adapter)
+
+        vision = stage.model.vision
+        assert vision is not None, "who cannot see is shown no pictures"
+        vectors = vision.vectors(span.picture.key, self._files[span.seq])
+        return stage.context.compute_vectors(span, vectors, adapter, sees_ahead=vision.sees_ahead)
 
     def _read(self, span: Span, rows: Array, rows_beside: int, now: float) -> list[StepFrame]:
         """Take the logits of one seq for what they say."""
@@ -250,7 +275,7 @@ class Generator:
         self._stage.keeper.do(planner.accept(span.seq, tokens))
         frames = seq.frames()
         if seq.is_over:
-            self._stage.script.note(job.tokens[: job.prompt], seq.generated)
+            self._stage.script.note(last_words(job.tokens[: job.prompt], job.pictures), seq.generated)
             self._forget(span.seq, now, awaits_tool=seq.reason == "tool_calls")
         else:
             planner.propose(span.seq, author.guess(rows_beside))
@@ -283,6 +308,13 @@ class Generator:
     ) -> None:
         del self._authors[number]
         self._echoes.pop(number, None)
+        self._files.pop(number, None)
         planner = self._stage.planner
         ops = planner.remove(number, now, awaits_tool=awaits_tool, is_worth_keeping=is_worth_keeping)
         self._stage.keeper.do(ops)
+
+
+def _words_of_prompts(plan: Plan) -> int:
+    """Count the tokens that tell how fast prompts are computed: pictures take their own time."""
+    spans = (span for span in plan.spans if span.picture is None)
+    return sum(len(span.tokens) for span in spans if span.outputs <= 1 < len(span.tokens))

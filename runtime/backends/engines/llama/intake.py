@@ -4,11 +4,21 @@ Pure, but for a template that asks for today's date. What the words mean to the 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runtime.backends.engines.llama.calls.calling import Calling, decide_calling
 from runtime.backends.engines.llama.calls.forms import Form
 from runtime.backends.engines.llama.calls.reader import Reader
+from runtime.backends.engines.llama.pictures import (
+    Eyes,
+    Look,
+    PictureUnreadable,
+    Prompt,
+    digest_of,
+    split_at_media,
+    weave,
+)
+from runtime.backends.engines.llama.plan import Picture
 from runtime.backends.engines.llama.recipe import Recipe, decide_recipe
 from runtime.backends.engines.llama.script import Script
 from runtime.backends.engines.llama.template import ChatTemplate, PicturesRefused, Rendered, TemplateRefused
@@ -33,7 +43,10 @@ class Prepared:
     adapter: str = ""
     echo: RawPrompt | None = None
     """The prompt, where the answer begins with it."""
-    pictures: tuple[bytes, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    """Where among the tokens pictures are."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The pictures themselves, by their digests."""
 
 
 class Intake:
@@ -47,14 +60,15 @@ class Intake:
         tuning: Tuning,
         limit: int,
         *,
-        can_see: bool = False,
+        eyes: Eyes | None = None,
     ) -> None:
+        """`eyes` are None where the model cannot see."""
         self._template = template
         self._form = form
         self._script = script
         self._tuning = tuning
         self._limit = limit
-        self._can_see = can_see
+        self._eyes = eyes
 
     def prepare(self, request: Generate) -> Prepared | Fault:
         """Render, count and check. Modifies nothing."""
@@ -80,7 +94,11 @@ class Intake:
             return calling
 
         rendered = self._render(request, calling)
-        return rendered if isinstance(rendered, Fault) else self._script.encode(rendered.pieces)
+        if isinstance(rendered, Fault):
+            return rendered
+
+        prompt = self._prompt(rendered, None)
+        return prompt if isinstance(prompt, Fault) else prompt.tokens
 
     def _chat(self, request: Generate, recipe: Recipe) -> Prepared | Fault:
         contents = (message.get("content") for message in request.messages)
@@ -100,7 +118,11 @@ class Intake:
         if least >= self._limit:
             return self._too_long(f"at least {least}", "messages")
 
-        tokens = self._script.encode(rendered.pieces)
+        prompt = self._prompt(rendered, self._limit)
+        if isinstance(prompt, Fault):
+            return prompt
+
+        tokens = prompt.tokens
         if not tokens:
             return Fault(
                 code="invalid_request",
@@ -121,8 +143,38 @@ class Intake:
             grammar_param="response_format" if request.format_type != "text" else "tools",
             reveals=calling.reveals,
             adapter=request.adapter or "",
-            pictures=rendered.pictures,
+            pictures=prompt.pictures,
+            files={digest_of(data): data for data in rendered.pictures},
         )
+
+    def _prompt(self, rendered: Rendered, limit: int | None) -> Prompt | Fault:
+        """Return the tokens of a prompt, pictures in their places; looks at no more than fit the limit."""
+        if not rendered.pictures or self._eyes is None:
+            return Prompt(self._script.encode(rendered.pieces), ())
+
+        segments = split_at_media(rendered.pieces)
+        if len(segments) != len(rendered.pictures) + 1:
+            return Fault(
+                code="invalid_request",
+                message="This model's chat template leaves pictures out, or shows them twice. Send them in "
+                "messages of the user, or set a chat_template for the model in lar.toml.",
+                param="messages",
+            )
+
+        looks: list[Look] = []
+        count = 0
+        for number, data in enumerate(rendered.pictures, start=1):
+            try:
+                looks.append(self._eyes.look(data))
+            except PictureUnreadable as problem:
+                message = f"Picture {number} of the messages {problem}"
+                return Fault(code="invalid_request", message=message, param="messages")
+
+            count += looks[-1].length
+            if limit is not None and count >= limit:
+                return self._too_long(f"at least {count}", "messages")
+
+        return weave(self._script.encode_around(segments), looks)
 
     def _render(self, request: Generate, calling: Calling) -> Rendered | Fault:
         try:
@@ -130,7 +182,7 @@ class Intake:
                 calling.messages,
                 request.reasoning_effort,
                 calling.template_tools,
-                can_see=self._can_see,
+                can_see=self._eyes is not None,
             )
         except TemplateRefused as refused:
             return Fault(
@@ -159,7 +211,7 @@ class Intake:
         if isinstance(room, Fault):
             return room
 
-        calling = decide_calling(_bare(request), self._form, self._script)
+        calling = decide_calling(request, self._form, self._script)
         if isinstance(calling, Fault):
             return calling
 
@@ -167,8 +219,8 @@ class Intake:
             tokens=tokens,
             most_tokens=room,
             recipe=recipe,
-            reader=Reader(stops=request.sampling.stop),
-            grammar=calling.grammar(False) if request.format_type != "text" else None,
+            reader=calling.reader(False),
+            grammar=calling.grammar(False),
             grammar_param="response_format",
             adapter=request.adapter or "",
             echo=prompt if prompt.is_echoed else None,
@@ -195,15 +247,6 @@ class Intake:
 
 
 Prepare = Callable[[Generate], Prepared | Fault]
-
-
-def _bare(request: Generate) -> Generate:
-    return Generate(
-        seq=request.seq,
-        sampling=request.sampling,
-        format_type=request.format_type,
-        format_schema=request.format_schema,
-    )
 
 
 def _unknown_adapter(name: str, adapters: Mapping[str, str]) -> Fault:

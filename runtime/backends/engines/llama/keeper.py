@@ -31,10 +31,6 @@ class Keeper:
                 case Restore():
                     self._restore(op)
 
-    def tidy(self) -> bool:
-        """Save a little ahead of need, for when there is nothing else to do; whether there was something."""
-        return self._vault is not None and self._vault.tidy()
-
     def close(self, deadline_s: float) -> None:
         """Put what is in the context on disk as far as time and room allow."""
         if self._vault is None:

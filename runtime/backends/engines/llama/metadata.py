@@ -21,10 +21,11 @@ class Counted(NamedTuple):
 
 Value = Number | str | tuple[Number, ...] | Counted
 
-KEEPS_WHOLE_WINDOWS = True
+KEEPS_WHOLE_WINDOWS = False
 """Whether layers that see only a window keep the whole context all the same (llama.cpp's `swa_full`).
 
-So it is by llama.cpp's default: more memory, but a sequence can be cut back and copied anywhere.
+It is llama.cpp's default: a sequence could then be cut back and copied anywhere. It costs the memory that
+the window is there to spare, so states of such models are saved whole instead (see `planner`).
 """
 _WINDOW_PERIODS = {
     "cohere2": 4,

@@ -13,7 +13,9 @@ from runtime.backends.engines.llama.context import Context
 from runtime.backends.engines.llama.embedding import is_embedding_model
 from runtime.backends.engines.llama.gguf import WeightsBroken, check_weights
 from runtime.backends.engines.llama.logs import LogFilter
+from runtime.backends.engines.llama.metadata import KEEPS_WHOLE_WINDOWS
 from runtime.backends.engines.llama.template import CHATML, ChatTemplate, TemplateBroken
+from runtime.backends.engines.llama.vision import Vision
 from runtime.backends.engines.llama.vocabulary import Vocabulary
 from runtime.backends.protocol import Fault, ModelFacts, Tuning
 
@@ -23,6 +25,7 @@ _MOST_COMPUTED_AT_ONCE = 512
 _REPORT_STEP = 0.01
 
 _FEATURES = (
+    "chat",
     "completions",
     "custom_tools",
     "ignore_eos",
@@ -131,12 +134,13 @@ class Model:
         self.template = self._read_template(tuning)
         self.adapters = {name: self._read_adapter(name, path) for name, path in tuning.adapters.items()}
         """LoRA adapters by name; they live as long as the weights."""
-        self.context = self._make_context(tuning)
-
-    @property
-    def pointer(self) -> Any:
-        """The model itself, for what only a picture's encoder needs."""
-        return self._pointer
+        self.vision = None if tuning.projector is None else self._open_projector(tuning.projector, tuning)
+        """What the model sees with; None where it cannot."""
+        try:
+            self.context = self._make_context(tuning)
+        except LoadRefused:
+            self._close_vision()
+            raise
 
     @property
     def is_exact(self) -> bool:
@@ -162,7 +166,11 @@ class Model:
 
     def _features(self) -> tuple[str, ...]:
         """Return what this model can be asked for."""
-        extra = [("adapters", bool(self.adapters)), ("suffix", self.vocabulary.infill is not None)]
+        extra = [
+            ("adapters", bool(self.adapters)),
+            ("images", self.vision is not None),
+            ("suffix", self.vocabulary.infill is not None),
+        ]
         return (*_FEATURES, *(name for name, is_there in extra if is_there))
 
     def limit(self, tuning: Tuning) -> int:
@@ -171,8 +179,9 @@ class Model:
         return min(tuning.context_tokens, trained) if trained > 0 else tuning.context_tokens
 
     def close(self) -> None:
-        """Free the context."""
+        """Free the context and the projector."""
         self.context.close()
+        self._close_vision()
 
     def _read_template(self, tuning: Tuning) -> ChatTemplate:
         own = llama_cpp.llama_model_chat_template(self._pointer, None)
@@ -196,18 +205,30 @@ class Model:
 
         return adapter
 
+    def _open_projector(self, path: str, tuning: Tuning) -> Vision:
+        return Vision(Path(path), self._pointer, tuning, self._logs)
+
+    def _close_vision(self) -> None:
+        if self.vision is not None:
+            self.vision.close()
+
+    def _rows(self, tuning: Tuning) -> int:
+        """Return how many tokens are computed at once: all of a picture, where it has to be seen at once."""
+        rows = max(min(tuning.batch_tokens, _MOST_COMPUTED_AT_ONCE), tuning.sequences)
+        return (
+            rows if self.vision is None or not self.vision.sees_ahead else max(rows, self.vision.most_tokens)
+        )
+
     def _make_context(self, tuning: Tuning) -> Context:
         trained = int(llama_cpp.llama_model_n_ctx_train(self._pointer)) or tuning.context_tokens
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = min(tuning.context_tokens, trained * tuning.sequences)
-        params.n_batch = max(min(tuning.batch_tokens, _MOST_COMPUTED_AT_ONCE), tuning.sequences)
+        params.n_batch = self._rows(tuning)
         params.n_ubatch = params.n_batch
         params.n_seq_max = tuning.sequences
         params.n_threads = params.n_threads_batch = tuning.threads
         params.kv_unified = True
-        params.swa_full = (
-            False  # the whole history of sliding-window layers takes memory that no token looks at
-        )
+        params.swa_full = KEEPS_WHOLE_WINDOWS
         params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_AUTO
         params.type_k = params.type_v = _KV_TYPES[tuning.kv_type]
         params.no_perf = True

@@ -32,6 +32,11 @@ class Look(NamedTuple):
     """Of its bytes."""
     parts: tuple[Part, ...]
 
+    @property
+    def length(self) -> int:
+        """How many tokens it takes in all."""
+        return sum(part if isinstance(part, int) else len(part) for part in self.parts)
+
 
 class Prompt(NamedTuple):
     """A prompt with pictures in it."""
@@ -104,7 +109,7 @@ def weave(segments: Sequence[Sequence[int]], looks: Sequence[Look]) -> Prompt:
 
 
 def made_up_tokens(key: str, count: int) -> list[int]:
-    """Return the tokens that stand for a picture: negative, always the same, and never by chance another's."""
+    """Return the tokens that stand for a picture: negative, and always the same."""
     numbers = array("i")
     numbers.frombytes(hashlib.shake_256(key.encode()).digest(count * _TOKEN_BYTES))
     return [number | _LEAST_TOKEN for number in numbers]

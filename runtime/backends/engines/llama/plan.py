@@ -73,7 +73,7 @@ class Store(Protocol):
 
 
 class Picture(NamedTuple):
-    """A picture, or a part of one, among the tokens of a prompt. It is computed whole, in a step of its own."""
+    """A picture, or a part of one, among the tokens of a prompt: computed whole, in a step of its own."""
 
     start: int
     length: int

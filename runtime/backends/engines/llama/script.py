@@ -83,14 +83,12 @@ class Script:
 
     def encode(self, pieces: Sequence[Piece]) -> list[int]:
         """Return the tokens of a rendered prompt, answers of this model spelled as they were."""
-        if not self._transcripts:
-            return self._led(self._plain(pieces))
+        return self._led(self._spelled(pieces))
 
-        tokens: list[int] = []
-        for part in self._cut(pieces):
-            run = self._transcripts.find("".join(piece.text for piece in part))
-            tokens += self._plain(part) if run is None else run
-        return self._led(tokens)
+    def encode_around(self, segments: Sequence[Sequence[Piece]]) -> list[list[int]]:
+        """Return the tokens of each segment of a prompt that pictures stand in."""
+        first, *rest = [self._spelled(segment) for segment in segments]
+        return [self._led(first), *rest]
 
     def raw(self, prompt: RawPrompt) -> list[int] | Fault:
         """Return the tokens of a prompt without a template. Its text may name control tokens."""
@@ -140,6 +138,16 @@ class Script:
                     return count
 
         return count
+
+    def _spelled(self, pieces: Sequence[Piece]) -> list[int]:
+        if not self._transcripts:
+            return self._plain(pieces)
+
+        tokens: list[int] = []
+        for part in self._cut(pieces):
+            run = self._transcripts.find("".join(piece.text for piece in part))
+            tokens += self._plain(part) if run is None else run
+        return tokens
 
     def _plain(self, pieces: Sequence[Piece]) -> list[int]:
         tokens: list[int] = []

@@ -43,7 +43,7 @@ class Stage:
         self.limit = model.limit(tuning)
         self.script = Script(model.vocabulary)
         form = find_form(model.template_source)
-        self.intake = Intake(model.template, form, self.script, tuning, self.limit)
+        self.intake = Intake(model.template, form, self.script, tuning, self.limit, eyes=model.vision)
         self.pace = Pace(self.context.rows, _warm_up(self.context))
         self.curve = _measure_curve(self.context) if tuning.speculation and not model.is_exact else None
         self.ends = frozenset(model.vocabulary.ends)
@@ -131,7 +131,9 @@ def _identity(path: Path, tuning: Tuning) -> str:
     """Name all that a saved state depends on."""
     facts = path.stat()
     adapters = [(name, _stamp(Path(file))) for name, file in sorted(tuning.adapters.items())]
-    parts = (llama_cpp.__version__, facts.st_size, facts.st_mtime_ns, path.name, tuning.kv_type, adapters)
+    projector = None if tuning.projector is None else _stamp(Path(tuning.projector))
+    parts: tuple[object, ...] = (llama_cpp.__version__, facts.st_size, facts.st_mtime_ns, path.name)
+    parts += (tuning.kv_type, adapters, projector)
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 

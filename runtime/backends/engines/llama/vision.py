@@ -1,4 +1,4 @@
-"""A model's projector: counts the tokens of pictures and turns them into vectors, by llama.cpp's mtmd library.
+"""A model's projector: counts the tokens of pictures and turns them into vectors, by llama.cpp's mtmd.
 
 Pictures come as files and stay files until their turn: until then only their size is needed, and that is
 remembered. Vectors are kept too, a few megabytes of them, since conversations show their pictures again.
@@ -113,7 +113,9 @@ class Vision:
             raise self._refused(f"{error}.") from error
 
         if kind in _PLACED_TYPES:
-            raise self._refused(f"is of the type '{kind}', whose pictures change with their place: not supported.")
+            raise self._refused(
+                f"is of the type '{kind}', whose pictures change with their place: not supported."
+            )
 
         params = mtmd_cpp.mtmd_context_params_default()
         params.use_gpu = tuning.gpu_layers > 0

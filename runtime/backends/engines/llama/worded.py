@@ -14,6 +14,8 @@ from runtime.backends.protocol import (
     Tokenized,
 )
 
+_NO_TOKEN = -1
+
 
 def answer_tokenize(request: Tokenize, vocabulary: Vocabulary, intake: Intake) -> list[StepFrame]:
     """Return the tokens of a text, or of a chat's prompt."""
@@ -27,7 +29,9 @@ def answer_tokenize(request: Tokenize, vocabulary: Vocabulary, intake: Intake) -
             request.text or "", is_trusted=request.parses_special, adds_special=request.adds_special
         )
 
-    pieces = [vocabulary.name(token) for token in tokens]
+    # Pictures have no tokens of the vocabulary: each of theirs is told as -1.
+    tokens = [max(token, _NO_TOKEN) for token in tokens]
+    pieces = [b"" if token == _NO_TOKEN else vocabulary.name(token) for token in tokens]
     return _framed(request.seq, Tokenized(seq=request.seq, tokens=tokens, pieces=pieces), len(tokens))
 
 

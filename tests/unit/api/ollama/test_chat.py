@@ -452,7 +452,7 @@ async def test_a_silent_generation_is_filled_with_lines_that_add_nothing(
 
 
 async def test_a_feature_that_the_model_lacks_is_refused_by_ollamas_name(tmp_path: Path) -> None:
-    plain = known_model("m", features=frozenset())
+    plain = known_model("m", features=frozenset({"chat"}))
     async with open_stage(tmp_path, models=[plain]) as stage, ollama(stage) as client:
         for asked, name in (
             ({"options": {"seed": 1}}, "options.seed"),

@@ -79,6 +79,11 @@ def decide_calling(request: Generate, form: Form, traits: Traits) -> Calling | F
     if isinstance(schema, Fault):
         return schema
 
+    law = None if asked is None or schema is None else Validity(asked)
+    if law is not None and law.refusal is not None:
+        message = f"The schema of the answer cannot be used: {law.refusal}"
+        return Fault(code="invalid_json_schema", message=message, param=_FORMAT)
+
     return Calling(
         messages=[] if is_raw else _tell(request, form, toolbox),
         template_tools=list(toolbox.shown) if toolbox.shown and form.abilities.has_tools else None,
@@ -94,7 +99,7 @@ def decide_calling(request: Generate, form: Form, traits: Traits) -> Calling | F
         traits=traits,
         laws=Laws(
             tools=toolbox.laws,
-            answer=None if asked is None or schema is None else Validity(asked),
+            answer=law,
             must_call=toolbox.must_call,
         ),
         stops=request.sampling.stop,

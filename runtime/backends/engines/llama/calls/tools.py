@@ -50,7 +50,14 @@ def decide_toolbox(request: Generate) -> Toolbox | Fault:
 
         ruled.append(rule)
         if not rule.is_custom:
-            laws[rule.name] = Validity(_parameters(tool["function"]))
+            law = Validity(_parameters(tool["function"]))
+            if law.refusal is not None:
+                return Fault(
+                    code="invalid_json_schema",
+                    message=f"The schema of the tool '{rule.name}' cannot be checked: {law.refusal}",
+                    param=f"tools[{at}].function.parameters",
+                )
+            laws[rule.name] = law
 
     return Toolbox(
         shown=[_shown(tool) for tool in request.tools if tool["type"] == "function"],
