@@ -10,6 +10,7 @@ from textual.content import Content
 from runtime.core.ids import ModelId
 from tui.actions import ACTIONS, GROUPS, is_enabled, key_name
 from tui.app import LarApp
+from tui.state import can_chat
 from tui.theme import THEMES
 from tui.view import ModelChosen
 
@@ -61,6 +62,7 @@ class LarCommands(Provider):
         commands += [
             _Command(f"model: Talk to {model.id}", model.stage, partial(_talk_to, app, model.id))
             for model in app.view.models
+            if can_chat(model)
         ]
         commands += [
             _Command(f"theme: {theme.name}", "", partial(setattr, app, "theme", theme.name))

@@ -266,3 +266,8 @@ def live_rate(view: ViewState, exchange: Exchange) -> float | None:
 def is_moving(view: ViewState) -> bool:
     """Whether something on screen changes with time alone: a countdown, an elapsed time."""
     return view.link.phase != "live" or view.chat.open is not None or bool(view.runs)
+
+
+def can_chat(model: ModelState) -> bool:
+    """Whether the model writes text; one that has not said what it can do is taken to."""
+    return not model.features or "chat" in model.features

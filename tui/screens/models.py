@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from runtime.core.ids import ModelId
 from runtime.core.states import ModelState
 from tui.console import Console
-from tui.state import ViewState
+from tui.state import ViewState, can_chat
 from tui.view import ModelChosen
 from tui.widgets.rows import cells
 from tui.widgets.status import stage_word
@@ -37,8 +37,9 @@ class ModelPicker(ModalScreen[None]):
         with Container(id="frame") as frame:
             frame.border_title = "talk to"
             frame.border_subtitle = "enter choose · esc close"
-            if view.models:
-                yield OptionList(*(Option(_about(view, each), id=each.id) for each in view.models))
+            speakers = [each for each in view.models if can_chat(each)]
+            if speakers:
+                yield OptionList(*(Option(_about(view, each), id=each.id) for each in speakers))
             else:
                 yield Static("The server has not said yet which models it knows.")
 

@@ -70,6 +70,28 @@ class Batch:
         return struct
 
 
+class Switch:
+    """What llama.cpp looks at some hundred times in a step, to see whether it is to go on.
+
+    The callback is native, since one in Python would take the interpreter's lock each time: `strlen` of a
+    byte that is 0 or not, with another 0 behind it, is just that flag. Must live as long as the context.
+    """
+
+    def __init__(self) -> None:
+        self._flag = ctypes.create_string_buffer(2)
+        self.callback = ctypes.cast(ctypes.CDLL(None).strlen, llama_cpp.ggml_abort_callback)
+        self.address = ctypes.c_void_p(ctypes.addressof(self._flag))
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the step is to be cut short."""
+        return self._flag.raw[0] != 0
+
+    @is_on.setter
+    def is_on(self, value: bool) -> None:
+        self._flag[0] = b"\1" if value else b"\0"
+
+
 class Context:
     """Owns the pointer. Holders and slots are llama.cpp's sequence ids."""
 
@@ -79,10 +101,8 @@ class Context:
         self._vocabulary = vocabulary
         self._batch = Batch(int(llama_cpp.llama_n_batch(pointer)))
         self._adapter: Any = None
-        self._is_unwanted = False
-        self._abort = llama_cpp.ggml_abort_callback(lambda _: self._is_unwanted)
-        """Kept here, since llama.cpp keeps only a pointer to it."""
-        llama_cpp.llama_set_abort_callback(pointer, self._abort, None)
+        self._switch = Switch()
+        llama_cpp.llama_set_abort_callback(pointer, self._switch.callback, self._switch.address)
 
     @property
     def capacity(self) -> int:
@@ -106,7 +126,7 @@ class Context:
         Raises ComputeFailed, Aborted.
         """
         self._use(adapter)
-        self._is_unwanted = False
+        self._switch.is_on = False
         is_done = self._decode(self._batch.fill(spans))
         return self._logits(sum(span.outputs for span in spans)) if is_done else None
 
@@ -119,7 +139,7 @@ class Context:
         as `compute` does; where there was no room, nothing of the span is left.
         """
         self._use(adapter)
-        self._is_unwanted = False
+        self._switch.is_on = False
         llama_cpp.llama_set_causal_attn(self._pointer, not sees_ahead)
         try:
             for at in range(0, len(span.tokens), self.rows):
@@ -136,7 +156,7 @@ class Context:
 
     def abort(self) -> None:
         """Cut the running compute short; called from another thread. Between computes it does nothing."""
-        self._is_unwanted = True
+        self._switch.is_on = True
 
     def share(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` tokens of `source`: no cell is copied."""

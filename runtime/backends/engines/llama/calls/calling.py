@@ -92,7 +92,7 @@ def decide_calling(request: Generate, form: Form, traits: Traits) -> Calling | F
         wanted=Wanted(
             tools=toolbox.callable,
             must_call=toolbox.must_call,
-            most_calls=MOST_CALLS if request.parallel_tool_calls else 1,
+            most_calls=1 if _is_single(request) else MOST_CALLS,
             schema=schema,
             may_think=request.reasoning_effort != "none",
         ),
@@ -103,6 +103,13 @@ def decide_calling(request: Generate, form: Form, traits: Traits) -> Calling | F
             must_call=toolbox.must_call,
         ),
         stops=request.sampling.stop,
+    )
+
+
+def _is_single(request: Generate) -> bool:
+    """Whether one call is the most: asked for so, or by naming the one tool that must be called."""
+    return not request.parallel_tool_calls or (
+        request.tool_mode == "required" and len(request.tool_names) == 1
     )
 
 
