@@ -111,3 +111,17 @@ def test_a_bias_is_added_before_anything_else(draw: Draw) -> None:
     asked = {"temperature": 0.0, "logit_bias": {"2": 5.0}}
     assert draw([3.0, 2.0, 0.5], 1, asked=asked) == [2]
     assert draw([3.0, 2.0, 0.5], 1, asked={"temperature": 0.0, "logit_bias": {"0": -100.0}}) == [1]
+
+
+def test_typical_sampling_keeps_what_surprises_about_as_much_as_expected(draw: Draw) -> None:
+    logits = [3.0, 2.0, 1.5, 1.0, 0.0, -1.0]
+    asked = {"typical_p": 0.6}
+    chances = expected(logits, {})
+    entropy = -sum(chance * math.log(chance) for chance in chances.values())
+    kept: set[int] = set()
+    for token in sorted(chances, key=lambda token: abs(-math.log(chances[token]) - entropy)):
+        kept.add(token)
+        if sum(chances[each] for each in kept) >= asked["typical_p"]:
+            break
+
+    assert set(draw(logits, 400, asked=asked)) == kept

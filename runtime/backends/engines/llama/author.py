@@ -38,6 +38,8 @@ class Author:
 
         Raises LogitsBroken, GuideBroken.
         """
+        if self._drafts is not None:
+            self._drafts.cut(len(draft))
         tokens: list[int] = []
         for place, row in enumerate(rows):
             token = self._choose(row)

@@ -28,8 +28,8 @@ class Echo:
         """
         end = span.start + len(span.tokens)
         if self._alternatives is not None:
-            if span.start == 0:
-                self._choices.append(choice_of(Picked(self._prompt[0], math.nan, ()), tokens))
+            if span.start == 0:  # also when it was suspended and begins anew
+                self._choices = [choice_of(Picked(self._prompt[0], math.nan, ()), tokens)]
             for place, row in zip(range(span.start + 1, end + 1), rows, strict=True):
                 if place < len(self._prompt):
                     picked = with_logprobs(self._prompt[place], row, self._alternatives)
