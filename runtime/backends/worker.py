@@ -75,9 +75,9 @@ class Channel:
         self._write_fd = write_fd
         self._lock = threading.Lock()
 
-    def send(self, frame: FromWorker) -> None:
-        """Write one frame whole; ends the process when the parent no longer reads."""
-        rest = memoryview(encode_frame(encode(frame)))
+    def send(self, *frames: FromWorker) -> None:
+        """Write frames whole, all at once: the parent wakes once. Ends the process when it no longer reads."""
+        rest = memoryview(b"".join(encode_frame(encode(frame)) for frame in frames))
         with self._lock:
             try:
                 while rest:
@@ -156,8 +156,8 @@ class Loop:
         self._channel.step_began = None
         if frames:
             self._channel.gauges = self._engine.gauges()
+            self._channel.send(*frames)
         for frame in frames:
-            self._channel.send(frame)
             match frame:
                 case Delta() | Embedded() | Scored() | Tokenized():
                     self._credits[frame.seq] -= 1

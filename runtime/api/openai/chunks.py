@@ -257,7 +257,12 @@ class Answer:
 
     def _choice(self, index: int, draft: _Draft) -> WireChoice:
         text = "".join(draft.text)
-        calls = [_whole_call(draft.calls[place]) for place in sorted(draft.calls)]
+        last = max(draft.calls, default=None)
+        calls = [
+            _whole_call(call)
+            for place, call in sorted(draft.calls.items())
+            if not (draft.reason == "length" and place == last and _may_be_cut(call))
+        ]
         message = WireMessage(
             content=None if calls and not text else text,
             reasoning_content="".join(draft.reasoning) or UNSET,
@@ -265,6 +270,19 @@ class Answer:
         )
         logprobs = WireLogprobs(content=draft.logprobs) if self._has_logprobs else None
         return WireChoice(index=index, message=message, logprobs=logprobs, finish_reason=draft.reason)
+
+
+def _may_be_cut(call: _Call) -> bool:
+    """Whether the last call of an answer that met its limit may be a part of one: then it is none."""
+    if call.kind == "custom":
+        return True
+
+    try:
+        msgspec.json.decode("".join(call.arguments))
+    except msgspec.DecodeError:
+        return True
+
+    return False
 
 
 def _whole_call(call: _Call) -> WireToolCall:

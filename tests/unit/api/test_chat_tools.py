@@ -255,3 +255,23 @@ async def test_stored_completions_are_a_404_in_the_usual_form(tmp_path: Path) ->
 
         assert "does not store" in caught.value.message
         assert stage.facts(RunRequested) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [('{"a": 1', ["first"]), ('{"a": 1}', ["first", "last"]), ("", ["first"])]
+)
+async def test_a_call_that_the_limit_cut_is_no_call(tmp_path: Path, arguments: str, told: list[str]) -> None:
+    async with open_stage(tmp_path, models=[ABLE]) as stage, stage.openai() as client:
+        stage.pool.play(
+            [
+                Began(prompt_tokens=9),
+                Delta(tool_calls=(ToolCallDelta(index=0, id="call_1", name="first", arguments="{}"),)),
+                Delta(tool_calls=(ToolCallDelta(index=1, id="call_2", name="last", arguments=arguments),)),
+                Ended(reason="length", usage=Usage(prompt_tokens=9, completion_tokens=4)),
+            ]
+        )
+        answer = await client.chat.completions.create(model="m", messages=QUESTION, tools=[SUM])
+
+    choice = answer.choices[0]
+    assert choice.finish_reason == "length"
+    assert [call.function.name for call in choice.message.tool_calls or [] if call.type == "function"] == told

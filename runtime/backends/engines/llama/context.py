@@ -13,8 +13,11 @@ _DECODED, _NO_ROOM, _ABORTED = 0, 1, 2
 _NUMBERS = ctypes.POINTER(ctypes.c_int32)
 _VECTORS = ctypes.POINTER(ctypes.c_float)
 
-MOST_SEQUENCES = 256
-"""LLAMA_MAX_SEQ: ids up to here can hold tokens; only those below n_seq_max can be computed."""
+MOST_SEQUENCES = 255
+"""Ids up to here can hold tokens; only those below n_seq_max can be computed. llama.cpp has one more
+(LLAMA_MAX_SEQ), which a context may keep for itself: see `Context`."""
+
+_DOOR = 0
 
 
 class ComputeFailed(Exception):
@@ -28,8 +31,10 @@ class Aborted(Exception):
 class Batch:
     """A llama_batch over numpy memory: filled by slices, nothing allocated per token."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, first: int = 0) -> None:
+        """`first` is the sequence id of slot 0."""
         self.rows = rows
+        self._first = first
         self._tokens = np.zeros(rows, np.int32)
         self._places = np.zeros(rows, np.int32)
         self._slots = np.zeros(rows, np.int32)
@@ -49,7 +54,7 @@ class Batch:
             end = at + len(span.tokens)
             self._tokens[at:end] = span.tokens
             self._places[at:end] = np.arange(span.start, span.start + len(span.tokens))
-            self._slots[at:end] = span.slot
+            self._slots[at:end] = span.slot + self._first
             self._wanted[at:end] = 0
             self._wanted[end - span.outputs : end] = 1
             at = end
@@ -93,13 +98,20 @@ class Switch:
 
 
 class Context:
-    """Owns the pointer. Holders and slots are llama.cpp's sequence ids."""
+    """Owns the pointer. Holders and slots are llama.cpp's sequence ids, less one where there is a door.
 
-    def __init__(self, pointer: Any, vocabulary: int) -> None:
+    llama.cpp writes the state of an id beyond n_seq_max such that it cannot be read back: its cells seem to
+    be nobody's. So what such an id holds is read through id 0, the door, which holds nothing otherwise.
+    """
+
+    def __init__(self, pointer: Any, vocabulary: int, *, has_door: bool) -> None:
+        """`has_door`: n_seq_max is one more than there are slots."""
         self._pointer = pointer
+        self._first = 1 if has_door else 0
+        self._computable = int(llama_cpp.llama_n_seq_max(pointer))
         self._memory = llama_cpp.llama_get_memory(pointer)
         self._vocabulary = vocabulary
-        self._batch = Batch(int(llama_cpp.llama_n_batch(pointer)))
+        self._batch = Batch(int(llama_cpp.llama_n_batch(pointer)), self._first)
         self._adapter: Any = None
         self._switch = Switch()
         llama_cpp.llama_set_abort_callback(pointer, self._switch.callback, self._switch.address)
@@ -160,34 +172,48 @@ class Context:
 
     def share(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` tokens of `source`: no cell is copied."""
-        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+        self._copy(source + self._first, target + self._first, length)
 
     def drop(self, holder: int) -> None:
         """Forget what the sequence holds."""
-        llama_cpp.llama_memory_seq_rm(self._memory, holder, -1, -1)
+        llama_cpp.llama_memory_seq_rm(self._memory, holder + self._first, -1, -1)
 
     def trim(self, holder: int, length: int) -> None:
         """Forget all but the first `length` tokens."""
-        llama_cpp.llama_memory_seq_rm(self._memory, holder, length, -1)
+        llama_cpp.llama_memory_seq_rm(self._memory, holder + self._first, length, -1)
 
     def read(self, holder: int) -> bytearray:
         """Return the state of a sequence, to be written back some other time; empty where it holds none."""
-        size = int(llama_cpp.llama_state_seq_get_size(self._pointer, holder))
-        state = bytearray(size)
-        place = (ctypes.c_uint8 * size).from_buffer(state)
-        written = int(llama_cpp.llama_state_seq_get_data(self._pointer, place, size, holder))
-        del place
-        return state if written == size else bytearray()
+        seq = holder + self._first
+        if seq < self._computable:
+            return self._read(seq)
+
+        assert self._first, "what cannot be computed is read through the door"
+        self._copy(seq, _DOOR, -1)
+        state = self._read(_DOOR)
+        llama_cpp.llama_memory_seq_rm(self._memory, _DOOR, -1, -1)
+        return state
 
     def write(self, holder: int, state: bytes | bytearray) -> bool:
         """Let an empty sequence hold what was read before; False where the state does not fit."""
-        size = len(state)
+        size, seq = len(state), holder + self._first
         place = (ctypes.c_uint8 * size).from_buffer(bytearray(state) if isinstance(state, bytes) else state)
-        return int(llama_cpp.llama_state_seq_set_data(self._pointer, place, size, holder)) > 0
+        return int(llama_cpp.llama_state_seq_set_data(self._pointer, place, size, seq)) > 0
 
     def close(self) -> None:
         """Free the context."""
         llama_cpp.llama_free(self._pointer)
+
+    def _copy(self, source: int, target: int, length: int) -> None:
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def _read(self, seq: int) -> bytearray:
+        size = int(llama_cpp.llama_state_seq_get_size(self._pointer, seq))
+        state = bytearray(size)
+        place = (ctypes.c_uint8 * size).from_buffer(state)
+        written = int(llama_cpp.llama_state_seq_get_data(self._pointer, place, size, seq))
+        del place
+        return state if written == size else bytearray()
 
     def _decode(self, batch: Any) -> bool:
         """Return False where there is no room. Raises ComputeFailed, Aborted."""

@@ -225,7 +225,8 @@ class Model:
         params.n_ctx = min(tuning.context_tokens, trained * tuning.sequences)
         params.n_batch = self._rows(tuning)
         params.n_ubatch = params.n_batch
-        params.n_seq_max = tuning.sequences
+        has_door = not self.is_exact
+        params.n_seq_max = tuning.sequences + (1 if has_door else 0)
         params.n_threads = params.n_threads_batch = tuning.threads
         params.kv_unified = True
         params.swa_full = KEEPS_WHOLE_WINDOWS
@@ -242,7 +243,7 @@ class Model:
                 )
             )
 
-        context = Context(pointer, self.vocabulary.size)
+        context = Context(pointer, self.vocabulary.size, has_door=has_door)
         if not context.has_memory:
             context.close()
             raise self._weights.refused("keeps no context, so it cannot generate text.")

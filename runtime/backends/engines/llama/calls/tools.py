@@ -103,6 +103,14 @@ def _rule(tool: dict[str, Any], param: str) -> Ruled | Fault:
         return _custom_rule(tool["custom"], f"{param}.custom.format")
 
     function = tool["function"]
+    if "object" not in _types(function):
+        return Fault(
+            code="invalid_json_schema",
+            message=f"The 'type' of the parameters of the tool '{function['name']}' has to be 'object': "
+            "arguments have names.",
+            param=f"{param}.function.parameters",
+        )
+
     schema = bound_schema(_parameters(function), param=f"{param}.function.parameters")
     if isinstance(schema, Fault):
         return schema
@@ -121,7 +129,13 @@ def _custom_rule(custom: dict[str, Any], param: str) -> Ruled | Fault:
 
 def _parameters(function: dict[str, Any]) -> dict[str, Any]:
     parameters = function.get("parameters")
-    return {"type": "object", **parameters} if parameters else _NO_PARAMETERS
+    return {**parameters, "type": "object"} if parameters else _NO_PARAMETERS
+
+
+def _types(function: dict[str, Any]) -> list[Any]:
+    """Return the types that the schema of the parameters allows; one that names none means objects."""
+    declared = (function.get("parameters") or {}).get("type", "object")
+    return declared if isinstance(declared, list) else [declared]
 
 
 def _shown(tool: dict[str, Any]) -> dict[str, Any]:

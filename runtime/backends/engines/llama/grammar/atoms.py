@@ -5,10 +5,12 @@ document, and several that must hold at once as a tuple of them: a conjunction. 
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
+
+import jsonschema_rs
 
 from runtime.backends.engines.llama.grammar.keywords import Place, Refused
 from runtime.backends.engines.llama.grammar.values import JsonType, shared
@@ -88,10 +90,19 @@ class Atom:
 
 
 def matches(pattern: str, text: str) -> bool | None:
-    """Whether a pattern of a schema is found in the text; None if Python cannot read the pattern."""
+    """Whether a pattern of a schema is found in the text; None if it cannot be read.
+
+    Patterns come from clients, so they are searched for in time that grows with the text, not beyond.
+    """
+    finder = _finder(pattern)
+    return None if finder is None else bool(finder.is_valid(text))
+
+
+@lru_cache(maxsize=256)
+def _finder(pattern: str) -> Any:
     try:
-        return re.search(re.sub(r"(?<!\\)\$$", r"\\Z", pattern), text, re.ASCII) is not None
-    except re.error:
+        return jsonschema_rs.validator_for({"pattern": pattern}, pattern_options=jsonschema_rs.RegexOptions())
+    except (jsonschema_rs.ValidationError, ValueError):
         return None
 
 
