@@ -87,7 +87,7 @@ def judge(schema: Schema) -> Draft202012Validator:
 
 
 def is_for_objects(schema: Schema) -> bool:
-    return schema.get("type", "object") == "object"
+    return bool(schema.get("type", "object") == "object")
 
 
 def call_of(account: Account) -> tuple[str, str]:

@@ -254,6 +254,23 @@ def test_what_cannot_be_honoured_is_refused_by_name(changes: dict[str, Any], par
     assert refuse(FAMILIES["hermes"], ask(**changes)).param == param
 
 
+@pytest.mark.parametrize("kind", ["array", "string", None, ["string", "null"]])
+def test_parameters_that_cannot_be_an_object_are_refused_by_the_keyword(kind: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": kind}}}
+    fault = refuse(FAMILIES["hermes"], ask(tools=[tool]))
+    assert (fault.code, fault.param) == ("invalid_json_schema", "tools[0].function.parameters")
+    assert "'type'" in fault.message
+
+
+@pytest.mark.parametrize("kind", [["object", "null"], "object"])
+def test_parameters_that_may_be_an_object_are_one(kind: Any) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": kind, "title": "F"}}}
+    calling = decide(FAMILIES["hermes"], ask(tools=[tool], tool_mode="required"))
+    (ruled,) = calling.wanted.tools
+    assert ruled.schema is not None
+    assert ruled.schema["type"] == "object"
+
+
 def test_a_raw_prompt_has_neither_messages_nor_meaning() -> None:
     request = ask(messages=[], tools=[], prompt=RawPrompt(text="Once"), sampling=Sampling(stop=("x",)))
     calling = decide(FAMILIES["qwen3"], request)
