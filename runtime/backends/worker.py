@@ -76,7 +76,7 @@ class Channel:
         self._lock = threading.Lock()
 
     def send(self, *frames: FromWorker) -> None:
-        """Write frames whole, all at once: the parent wakes once. Ends the process when it no longer reads."""
+        """Write frames whole and at once: the parent wakes once. Ends the process when nobody reads."""
         rest = memoryview(b"".join(encode_frame(encode(frame)) for frame in frames))
         with self._lock:
             try:
