@@ -1,9 +1,11 @@
 """The job of Lar on real weights: the official SDK, many at once, deaths and damage."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -116,15 +118,37 @@ def test_a_prompt_beyond_the_context_is_refused_with_both_numbers(server: Runnin
     assert caught.value.code == "context_length_exceeded"
 
 
-def test_tools_are_refused_by_name_until_the_engine_has_them(server: RunningServer) -> None:
-    with pytest.raises(openai.BadRequestError, match="tools") as caught:
-        server.openai().chat.completions.create(
-            model=DEFAULT_MODEL,
-            messages=user("hi"),
-            tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}],
-        )
+def test_the_official_sdk_gets_a_call_and_the_answer_to_its_result(server: RunningServer) -> None:
+    client = server.openai(timeout=SLOW_S)
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": parameters}}]
+    messages: list[Any] = user("What is the weather in Paris?")
+    asked = client.chat.completions.create(
+        model=DEFAULT_MODEL,
+        messages=messages,
+        tools=tools,
+        tool_choice="required",
+        parallel_tool_calls=False,
+        temperature=0,
+        max_tokens=100,
+    )
+    choice = asked.choices[0]
+    (call,) = choice.message.tool_calls or []
+    messages += [
+        choice.message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "18 degrees, sunny"},
+    ]
+    told = client.chat.completions.create(
+        model=DEFAULT_MODEL, messages=messages, tools=tools, temperature=0, max_tokens=60
+    )
 
-    assert caught.value.param == "tools"
+    assert choice.finish_reason == "tool_calls"
+    assert call.type == "function"
+    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    assert told.choices[0].message.content or told.choices[0].message.tool_calls
+    assert told.usage is not None
+    assert told.usage.prompt_tokens_details is not None
+    assert (told.usage.prompt_tokens_details.cached_tokens or 0) > 50
 
 
 def test_damaged_weights_are_a_clear_error_and_other_models_go_on(
