@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from referencing.exceptions import Unresolvable
 
 from runtime.backends.engines.scripted.conformity import Inspection, is_same
 from runtime.backends.engines.scripted.minimal import find_minimal
@@ -292,7 +293,13 @@ def test_conformity_is_judged_as_jsonschema_judges_it(schema: Any, value: Any) -
         assert "$ref" in str(schema), "nothing else is malformed here"
         return
 
-    assert (violation is None) == Draft202012Validator(schema).is_valid(value)
+    try:
+        is_valid = Draft202012Validator(schema).is_valid(value)
+    except Unresolvable:
+        assert "$ref" in str(schema)
+        return  # it looked where this side had no need to
+
+    assert (violation is None) == is_valid
 
 
 @st.composite
