@@ -47,6 +47,13 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[list[str], Optio
     )
     parser.add_argument("--rounds", type=int, help="how often inference measures each server")
     parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=inference.NAMES,
+        metavar="WORKLOAD",
+        help="measure only these of inference",
+    )
+    parser.add_argument(
         "--write", dest="page", type=Path, metavar="PAGE", help="write inference's report there"
     )
     parser.add_argument("--llama-server", type=Path, help="a binary of your own as inference's peer")
@@ -56,7 +63,7 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[list[str], Optio
         parser.error(f"There is no benchmark '{unknown[0]}'. Known: {', '.join(BENCHMARKS)}.")
 
     names = told.names or list(BENCHMARKS)
-    return names, Options(told.size, told.rounds, told.page, told.llama_server)
+    return names, Options(told.size, told.rounds, tuple(told.only or ()), told.page, told.llama_server)
 
 
 if __name__ == "__main__":

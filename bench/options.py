@@ -10,6 +10,8 @@ class Options(NamedTuple):
     size: str = "full"
     rounds: int | None = None
     """How often each server is measured; None: as the size says."""
+    only: tuple[str, ...] = ()
+    """Workloads to measure now; empty: all. What was measured of the others before stays."""
     page: Path | None = None
     """Where the report is written; None: it is only printed."""
     llama_server: Path | None = None

@@ -44,6 +44,14 @@ from runtime.core.events import (
     WorkerSpawned,
 )
 from runtime.core.ids import ModelId, RunId
+from runtime.core.recall_facts import (
+    RecallFailed,
+    RecallForgotten,
+    RecallIngested,
+    RecallJobEnded,
+    RecallSearched,
+    SourceSynced,
+)
 from runtime.core.states import ModelState
 from tui.state import Job, Level, Run, Server, Toast, ViewState
 from tui.summary import BackendFact, ModelFact, RunFact, ServerFact, TurnFact, WorkerFact
@@ -57,6 +65,15 @@ def apply(view: ViewState, envelope: Envelope) -> ViewState:
     """Return the view after a fact that is newer than its snapshot."""
     at = envelope.at
     match envelope.event:
+        case (
+            RecallIngested()
+            | RecallFailed()
+            | RecallForgotten()
+            | RecallSearched()
+            | SourceSynced()
+            | RecallJobEnded()
+        ):
+            return view
         case ServerStarted() | ServerStopped() | BusLagged() as fact:
             return _server(view, fact, at)
         case (

@@ -39,6 +39,15 @@ from runtime.core.events import (
     WorkerSilent,
     WorkerSpawned,
 )
+from runtime.core.recall_facts import (
+    RecallFact,
+    RecallFailed,
+    RecallForgotten,
+    RecallIngested,
+    RecallJobEnded,
+    RecallSearched,
+    SourceSynced,
+)
 from tui.state import Level, Row
 from tui.words import clean, context_size, progress_line, span, tally
 
@@ -105,6 +114,15 @@ def _tell(envelope: Envelope) -> Told:
         case BackendInstalling() | BackendInstalled() | BackendFailed() | BackendRemoved() as fact:
             return _backend(fact)
         case (
+            RecallIngested()
+            | RecallFailed()
+            | RecallForgotten()
+            | RecallSearched()
+            | SourceSynced()
+            | RecallJobEnded()
+        ) as fact:
+            return _recall(fact)
+        case (
             ModelInstalling()
             | ModelInstalled()
             | ModelFailed()
@@ -127,6 +145,28 @@ def _tell(envelope: Envelope) -> Told:
 def short_run(run_id: str | None) -> str:
     """Return a run id as it is shown: `run_3f9a2c`, and empty for none."""
     return run_id[:10] if run_id else ""
+
+
+def _recall(fact: RecallFact) -> Told:
+    match fact:
+        case RecallIngested():
+            return Told(fact.name, f"taken in, {tally(fact.chunks)} chunks", "good")
+        case RecallFailed():
+            return Told(fact.name, f"not taken in: {fact.message}", "bad")
+        case RecallForgotten():
+            told = f"forgot {tally(fact.documents)} documents, {tally(fact.items)} items"
+            return Told("recall", told, "warn")
+        case RecallSearched():
+            told = f"{tally(fact.hits)} hits in {span(fact.took_s)}"
+            return Told("recall", told, "warn" if fact.is_degraded else "info", fold="recall.searched")
+        case SourceSynced():
+            if fact.fault is not None:
+                return Told(fact.uri, f"out of step: {fact.fault}", "bad")
+            told = f"{fact.added} new, {fact.changed} changed, {fact.removed} gone, {fact.failed} failed"
+            return Told(fact.uri, f"in step: {told}", "warn" if fact.failed else "info")
+        case RecallJobEnded():
+            told = f"{fact.job_kind} {fact.status}: {fact.done} done, {fact.failed} failed"
+            return Told(fact.job, told, "warn" if fact.failed else "info")
 
 
 def _server(fact: ServerFact) -> Told:

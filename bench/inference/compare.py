@@ -110,9 +110,15 @@ def list_workloads(crews: Sequence[tuple[int, int]], at_once: int) -> list[Workl
         Workload(
             "memory",
             "Memory of the server with its children",
-            (
-                Measure("memory.loaded_mib", "once the model is loaded", "MiB"),
-                Measure("memory.highest_mib", "highest at the end of a workload", "MiB"),
+            tuple(
+                Measure(f"memory.{name}_mib", f"after {title}", "MiB")
+                for name, title in (
+                    ("shared", "the shared prefix"),
+                    ("agents", "the agents"),
+                    ("unique", "the long prompts"),
+                    ("decode", "decode"),
+                    ("objects", "the objects"),
+                )
             ),
         ),
     ]
@@ -131,7 +137,7 @@ def list_targets(crews: Sequence[tuple[int, int]]) -> list[Target]:
         Target("decode, many streams: tokens/s", "decode_many.tokens_per_s", 1.0),
         Target("longest silence of a stream while a long prompt arrives", "intrusion.gap_max_s", 5.0),
         Target("JSON schema: time per valid object", "objects.each_s", 1.3),
-        Target("memory, highest", "memory.highest_mib", 1.0),
+        Target("memory, after the agents", "memory.agents_mib", 1.0),
     ]
 
 

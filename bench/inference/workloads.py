@@ -192,12 +192,12 @@ async def _at_once(client: Client, chats: Sequence[Sequence[Message]], max_token
     return Outcome(time.perf_counter() - began, answers)
 
 
-WORKLOADS: tuple[Workload, ...] = (
-    run_shared,
-    run_agents,
-    run_unique,
-    run_decode,
-    run_intrusion,
-    run_objects,
-)
-"""In their order; a server that has served one is not cold for the next, as in life."""
+WORKLOADS: dict[str, Workload] = {
+    "shared": run_shared,
+    "agents": run_agents,
+    "unique": run_unique,
+    "decode": run_decode,
+    "intrusion": run_intrusion,
+    "objects": run_objects,
+}
+"""By name, in their order."""

@@ -68,6 +68,10 @@ ANSWERS: dict[FaultCode, Answer] = {
     "worker_silent": Answer(504, _SERVER, "worker_silent", True),
     "engine_failed": Answer(500, _SERVER, "engine_failed", False),
     "shutting_down": Answer(503, _SERVER, "shutting_down", True),
+    "not_found": Answer(404, _INVALID, "not_found", False),
+    "conflict": Answer(409, _INVALID, "conflict", False),
+    "store_full": Answer(507, _SERVER, "store_full", False),
+    "store_damaged": Answer(500, _SERVER, "store_damaged", False),
     "internal_error": Answer(500, _SERVER, "internal_error", False),
 }
 """The one table. 4xx: the request is at fault; 429: come later; 5xx: this side is."""

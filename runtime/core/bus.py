@@ -15,7 +15,7 @@ import anyio
 
 from runtime.core.clock import Clock
 from runtime.core.events import BusLagged, Envelope, Event
-from runtime.core.ids import RunId
+from runtime.core.ids import LOCAL_TENANT, RunId, TenantId
 
 RECENT = 8192
 """Facts kept in memory. A restart skips as many numbers, so that one which was shown but not yet stored
@@ -99,10 +99,24 @@ class Bus:
         """Facts that subscribers of this moment have missed so far."""
         return sum(each.dropped for each in self._subscriptions)
 
-    def publish(self, event: Event, *, run_id: RunId | None = None, cause: int | None = None) -> Envelope:
+    def publish(
+        self,
+        event: Event,
+        *,
+        run_id: RunId | None = None,
+        cause: int | None = None,
+        tenant: TenantId = LOCAL_TENANT,
+    ) -> Envelope:
         """Give the fact its number and time and hand it to every subscriber. Never waits."""
         self._last_seq += 1
-        envelope = Envelope(seq=self._last_seq, at=self._clock.now(), event=event, run_id=run_id, cause=cause)
+        envelope = Envelope(
+            seq=self._last_seq,
+            at=self._clock.now(),
+            event=event,
+            tenant=tenant,
+            run_id=run_id,
+            cause=cause,
+        )
         self._recent.append(envelope)
         for subscription in self._subscriptions:
             subscription.put(envelope)

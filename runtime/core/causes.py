@@ -42,6 +42,15 @@ from runtime.core.events import (
     WorkerSilent,
     WorkerSpawned,
 )
+from runtime.core.recall_facts import (
+    RecallFact,
+    RecallFailed,
+    RecallForgotten,
+    RecallIngested,
+    RecallJobEnded,
+    RecallSearched,
+    SourceSynced,
+)
 
 Subject = tuple[str, str | int]
 
@@ -61,11 +70,43 @@ def subjects_of(event: Event) -> tuple[Subject, ...]:
             return (("model", event.model),)
         case BackendInstalling() | BackendInstalled() | BackendFailed() | BackendRemoved():
             return (("backend", event.backend),)
-        case RunRequested() | RunQueued() | RunAdmitted() | RunStarted() | TurnStarted() | TurnFinished():
-            return ()
-        case RunRejected() | RunFinished() | RunFailed() | RunCancelled():
+        case (
+            RunRequested()
+            | RunQueued()
+            | RunAdmitted()
+            | RunStarted()
+            | TurnStarted()
+            | TurnFinished()
+            | RunRejected()
+            | RunFinished()
+            | RunFailed()
+            | RunCancelled()
+        ):
             return ()
         case ServerStarted() | ServerStopped() | BusLagged():
+            return ()
+        case (
+            RecallIngested()
+            | RecallFailed()
+            | RecallForgotten()
+            | RecallSearched()
+            | SourceSynced()
+            | RecallJobEnded()
+        ):
+            return _of_recall(event)
+
+
+def _of_recall(event: RecallFact) -> tuple[Subject, ...]:
+    match event:
+        case RecallIngested() | RecallFailed():
+            return ("document", event.document), ("collection", event.collection)
+        case RecallForgotten():
+            return (("collection", event.collection),)
+        case SourceSynced():
+            return ("source", event.source), ("collection", event.collection)
+        case RecallJobEnded():
+            return (("job", event.job),)
+        case RecallSearched():
             return ()
 
 

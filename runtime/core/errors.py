@@ -25,6 +25,10 @@ FaultCode = Literal[
     "worker_silent",
     "engine_failed",
     "shutting_down",
+    "not_found",
+    "conflict",
+    "store_full",
+    "store_damaged",
     "internal_error",
 ]
 
@@ -65,6 +69,22 @@ class WorkerFailed(LarError):
 
 class InstallFailed(LarError):
     """A backend or weights could not be installed; nothing half-made is left under its final name."""
+
+
+class NotFound(LarError):
+    """What was named does not exist, or not for this tenant."""
+
+
+class Conflict(LarError):
+    """What is there stands against it: a name that is taken, an item that was superseded."""
+
+
+class StoreFull(LarError):
+    """The disk has no room; nothing of the request was stored."""
+
+
+class StoreDamaged(LarError):
+    """What is on disk cannot be read any more; the message names the way out."""
 
 
 class StoreUnavailable(Exception):

@@ -9,12 +9,17 @@ from typing import Literal
 import msgspec
 
 from runtime.core.errors import FaultCode
+from runtime.core.fact import Fact
 from runtime.core.ids import LOCAL_TENANT, ModelId, PrincipalId, RunId, TenantId, WorkerId
 from runtime.core.messages import FinishReason, Usage
-
-
-class Fact(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
-    """Base of all facts."""
+from runtime.core.recall_facts import (
+    RecallFailed,
+    RecallForgotten,
+    RecallIngested,
+    RecallJobEnded,
+    RecallSearched,
+    SourceSynced,
+)
 
 
 class ServerStarted(Fact, frozen=True, kw_only=True, tag="server.started"):
@@ -322,6 +327,12 @@ Event = (
     | WorkerExited
     | WorkerRestarted
     | WorkerAbandoned
+    | RecallIngested
+    | RecallFailed
+    | RecallForgotten
+    | RecallSearched
+    | SourceSynced
+    | RecallJobEnded
     | BusLagged
 )
 """Every fact there is; a `match` over it must know each."""

@@ -1,6 +1,7 @@
 """Names for the identities that travel through Lar, and how a new one is made."""
 
 import secrets
+import time
 from typing import NewType
 
 RunId = NewType("RunId", str)
@@ -8,6 +9,13 @@ ModelId = NewType("ModelId", str)
 WorkerId = NewType("WorkerId", str)
 TenantId = NewType("TenantId", str)
 PrincipalId = NewType("PrincipalId", str)
+CollectionId = NewType("CollectionId", str)
+DocumentId = NewType("DocumentId", str)
+ItemId = NewType("ItemId", str)
+FileId = NewType("FileId", str)
+SourceId = NewType("SourceId", str)
+JobId = NewType("JobId", str)
+ChunkId = NewType("ChunkId", int)
 
 LOCAL_TENANT = TenantId("local")
 """The one tenant of a Lar that nobody shares."""
@@ -23,3 +31,8 @@ def new_run_id() -> RunId:
 def new_worker_id() -> WorkerId:
     """Return a fresh worker id."""
     return WorkerId(f"wrk_{secrets.token_hex(4)}")
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id: the prefix (such as `vs_`), the time, chance. Later ones sort later."""
+    return f"{prefix}{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"

@@ -135,6 +135,26 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     theme: str = "lar-dark"
 
 
+class RecallSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[recall]`: the memory."""
+
+    memory_bytes: Positive | None = None
+    """What vectors and the database may take in main memory; None: a quarter of the machine's."""
+    max_document_bytes: Positive = 256 * MIB
+    read_limit_s: Seconds = 300.0
+    """For one document to be read; what takes longer fails with `too_slow`."""
+    readers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 2
+    """Documents that are read side by side."""
+    rerank: ModelId | None = None
+    """A cross-encoder that looks at the best hits again, if it is installed."""
+    snapshots: Annotated[int, msgspec.Meta(ge=0, le=365)] = 3
+    """Nightly copies of the database that are kept; 0: none are made."""
+    speech_model: ModelId | None = None
+    """Writes down what is said in audio files; None: such files are refused."""
+    private_addresses: tuple[str, ...] = ()
+    """Host names or networks (CIDR) beside the public ones that sources may be fetched from."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of `lar.toml`."""
 
@@ -144,5 +164,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     models: ModelsSettings = ModelsSettings()
     model: dict[str, OwnModel] = {}
     backends: BackendSettings = BackendSettings()
+    recall: RecallSettings = RecallSettings()
     logs: LogSettings = LogSettings()
     console: ConsoleSettings = ConsoleSettings()

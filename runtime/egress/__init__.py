@@ -1,0 +1,1 @@
+"""The one way out: a client that fetches from other hosts under the rules of the perimeter."""

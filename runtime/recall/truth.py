@@ -1,0 +1,223 @@
+"""The truth of Recall: its database, and the numbers that all writers share.
+
+Whoever changes what can be found does it through a `Pen`, inside one transaction with the change's entry in
+the log. Indexes are derived: they ask how far the log has come (`reached`) and read what they miss
+(`changes`), in one statement, so that they never see half of a commit.
+
+    write(work) ── one transaction: rows + change(seq) ──► committed ──► reached(ns) grows
+                                                                           │
+    text index, vectors, columns ◄── changes(after seq), joined with the rows as they are now
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import duckdb
+
+from runtime.core.ids import ChunkId, DocumentId
+from runtime.recall.database import Database
+
+T = TypeVar("T")
+Op = Literal["put", "remove", "vector", "meta", "drop"]
+WHOLE_NAMESPACE = ChunkId(0)
+
+
+class NewChunk(NamedTuple):
+    """A chunk to be stored; its id is given by the pen."""
+
+    ordinal: int
+    start: int
+    end: int
+    heading: str
+    """JSON: a list of titles."""
+    text: str
+
+
+class Change(NamedTuple):
+    """That something about a chunk changed; what it is now is to be read in the tables."""
+
+    seq: int
+    ns: int
+    chunk: ChunkId
+    op: Op
+
+
+class Pen:
+    """Writes inside one transaction of the writer thread. Never kept beyond it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, numbers: "_Numbers") -> None:
+        self.connection = connection
+        self._numbers = numbers
+        self.touched: dict[int, int] = {}
+        """The newest change of each namespace that this transaction writes to."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run a statement."""
+        self.connection.execute(sql, list(parameters))
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a query; sees what this transaction has written."""
+        return self.connection.execute(sql, list(parameters)).fetchall()
+
+    def next_ns(self) -> int:
+        """Return a number for a new namespace."""
+        self._numbers.ns += 1
+        return self._numbers.ns
+
+    def next_space(self) -> int:
+        """Return a number for a new space."""
+        self._numbers.space += 1
+        return self._numbers.space
+
+    def put_chunks(self, ns: int, document: DocumentId, chunks: Sequence[NewChunk]) -> list[ChunkId]:
+        """Store a document's chunks and log them; return their ids in order."""
+        first = self._numbers.chunk + 1
+        self._numbers.chunk += len(chunks)
+        ids = [ChunkId(first + offset) for offset in range(len(chunks))]
+        if chunks:
+            self.execute(
+                "INSERT INTO chunk SELECT unnest($1::BIGINT[]), $2, $3, unnest($4::INTEGER[]), "
+                "unnest($5::INTEGER[]), unnest($6::INTEGER[]), unnest($7::VARCHAR[]), unnest($8::VARCHAR[])",
+                [
+                    ids,
+                    ns,
+                    document,
+                    [each.ordinal for each in chunks],
+                    [each.start for each in chunks],
+                    [each.end for each in chunks],
+                    [each.heading for each in chunks],
+                    [each.text for each in chunks],
+                ],
+            )
+        self.log(ns, ids, "put")
+        return ids
+
+    def remove_chunks(self, ns: int, documents: Sequence[DocumentId]) -> None:
+        """Remove the chunks of documents with their vectors and log it."""
+        found = self.rows(
+            "SELECT id FROM chunk WHERE ns = $1 AND document IN (SELECT unnest($2::VARCHAR[]))",
+            [ns, [*documents]],
+        )
+        ids = [ChunkId(row[0]) for row in found]
+        if ids:
+            self.execute("DELETE FROM vector WHERE chunk IN (SELECT unnest($1::BIGINT[]))", [ids])
+            self.execute("DELETE FROM chunk WHERE id IN (SELECT unnest($1::BIGINT[]))", [ids])
+        self.log(ns, ids, "remove")
+
+    def put_vectors(self, ns: int, space: int, vectors: Sequence[tuple[ChunkId, bytes]]) -> None:
+        """Store vectors (little-endian float16) of chunks that still exist, and log them."""
+        ids = [chunk for chunk, _ in vectors]
+        alive = {
+            row[0]
+            for row in self.rows("SELECT id FROM chunk WHERE id IN (SELECT unnest($1::BIGINT[]))", [ids])
+        }
+        kept = [(chunk, vector) for chunk, vector in vectors if chunk in alive]
+        if kept:
+            self.execute(
+                "INSERT OR REPLACE INTO vector SELECT unnest($1::BIGINT[]), $2, $3, unnest($4::BLOB[])",
+                [[chunk for chunk, _ in kept], space, ns, [vector for _, vector in kept]],
+            )
+        self.log(ns, [chunk for chunk, _ in kept], "vector")
+
+    def drop_namespace(self, ns: int) -> None:
+        """Remove every row of a namespace and log it. Rows of collections, sources and jobs are the caller's."""
+        for table in ("vector", "chunk", "body", "document", "space"):
+            self.execute(f"DELETE FROM {table} WHERE ns = $1", [ns])  # noqa: S608 - constants
+        self.log(ns, [WHOLE_NAMESPACE], "drop")
+
+    def log(self, ns: int, chunks: Sequence[ChunkId], op: Op) -> None:
+        """Log that chunks changed."""
+        if not chunks:
+            return
+
+        first = self._numbers.seq + 1
+        self._numbers.seq += len(chunks)
+        self.execute(
+            "INSERT INTO change SELECT unnest($1::BIGINT[]), $2, unnest($3::BIGINT[]), $4",
+            [list(range(first, first + len(chunks))), ns, [*chunks], op],
+        )
+        self.touched[ns] = self._numbers.seq
+
+
+class _Numbers:
+    """The last numbers given out; only the writer thread counts on."""
+
+    def __init__(self, ns: int, space: int, chunk: int, seq: int) -> None:
+        self.ns = ns
+        self.space = space
+        self.chunk = chunk
+        self.seq = seq
+
+
+class Truth:
+    """Reads and writes of Recall's database; made by `load_truth`."""
+
+    def __init__(self, database: Database, numbers: _Numbers, reached: dict[int, int]) -> None:
+        self.database = database
+        self._numbers = numbers
+        self._reached = reached
+
+    def reached(self, ns: int) -> int:
+        """Return the seq of the newest committed change of a namespace, 0 where there is none."""
+        return self._reached.get(ns, 0)
+
+    @property
+    def newest(self) -> int:
+        """The seq of the newest committed change of all."""
+        return max(self._reached.values(), default=0)
+
+    async def write(self, work: Callable[[Pen], T]) -> T:
+        """Run `work` in a transaction; return what it returned, once it is committed and synced.
+
+        `work` may run twice (a neighbour in its group may fail), so it must build its result anew each time.
+        Raises what `work` raises, and StoreFull where the disk has no room.
+        """
+        results: list[T] = []
+        touched: dict[int, int] = {}
+
+        def _run(connection: duckdb.DuckDBPyConnection) -> None:
+            results.clear()
+            touched.clear()
+            pen = Pen(connection, self._numbers)
+            results.append(work(pen))
+            touched.update(pen.touched)
+
+        await self.database.write(_run)
+        for ns, seq in touched.items():
+            self._reached[ns] = max(seq, self._reached.get(ns, 0))
+        return results[0]
+
+    async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a query beside the writer; sees what is committed."""
+        return await self.database.read(sql, parameters)
+
+    async def changes(self, after: int, limit: int, ns: int | None = None) -> list[Change]:
+        """Return logged changes after a seq, the oldest first; of one namespace or of all."""
+        rows = await self.read(
+            "SELECT seq, ns, chunk, op FROM change WHERE seq > $1 AND ($3 IS NULL OR ns = $3) "
+            "ORDER BY seq LIMIT $2",
+            [after, limit, ns],
+        )
+        return [Change(*row) for row in rows]
+
+    async def trim(self, up_to: int) -> None:
+        """Remove the log up to a seq that every durable index has passed. The newest entry always stays."""
+        await self.write(
+            lambda pen: pen.execute(
+                "DELETE FROM change WHERE seq <= $1 AND seq < (SELECT max(seq) FROM change)", [up_to]
+            )
+        )
+
+
+async def load_truth(database: Database) -> Truth:
+    """Return the truth of an open database."""
+    rows = await database.read(
+        "SELECT (SELECT coalesce(max(ns), 0) FROM collection), (SELECT coalesce(max(id), 0) FROM space), "
+        "(SELECT coalesce(max(id), 0) FROM chunk), (SELECT coalesce(max(seq), 0) FROM change), "
+        "(SELECT coalesce(max(chunk), 0) FROM change), (SELECT coalesce(max(ns), 0) FROM change)"
+    )
+    ns, space, chunk, seq, logged_chunk, logged_ns = rows[0]
+    reached = await database.read("SELECT ns, max(seq) FROM change GROUP BY ns")
+    # A removed chunk or namespace may still be in an index that lags behind: its number is not given again.
+    numbers = _Numbers(max(ns, logged_ns), space, max(chunk, logged_chunk), seq)
+    return Truth(database, numbers, dict(reached))
