@@ -57,7 +57,7 @@ class OpenRun:
         A choice that broke or was cancelled is no output: it raises RunOver, as an early end does.
         """
         try:
-            piece = await self._handle.outputs.receive()
+            piece = await self._receive()
         except anyio.EndOfStream:
             fault = self._handle.fault
             raise RunOver(run_cancelled() if fault is None else refusal_of(fault)) from None
@@ -72,6 +72,12 @@ class OpenRun:
             case _:
                 pass
         return piece
+
+    async def _receive(self) -> Piece:
+        try:
+            return self._handle.outputs.receive_nowait()
+        except anyio.WouldBlock:
+            return await self._handle.outputs.receive()
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """Yield every output up to the last choice's end. Raises RunOver."""

@@ -4,6 +4,7 @@ When the worker ends, for whatever reason, every open generation gets one Broke 
 """
 
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -67,20 +68,25 @@ class WorkerGeneration:
     def __init__(self, worker: "Worker", seq: int) -> None:
         self._worker = worker
         self._seq = seq
-        # Deltas are bounded by credits; Started and the end come on top.
-        self._outputs, self._received = anyio.create_memory_object_stream[Output](CREDITS + 4)
+        self._outputs: deque[Output] = deque()
+        """Not read yet; deltas are bounded by credits."""
+        self._arrived = anyio.Event()
         self._taken = 0
+        self._is_let_go = False
         self.is_open = True
 
     def __aiter__(self) -> AsyncIterator[Output]:
         return self
 
     async def __anext__(self) -> Output:
-        try:
-            output = await self._received.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            raise StopAsyncIteration from None
+        # A memory object stream would cost every token one more round of the loop than this.
+        while not self._outputs:
+            if not self.is_open or self._is_let_go:
+                raise StopAsyncIteration
 
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        output = self._outputs.popleft()
         self._taken += 1
         if self._taken >= _CREDIT_LOT and self.is_open:
             self._worker.tell(Credit(seq=self._seq, count=self._taken))
@@ -98,20 +104,16 @@ class WorkerGeneration:
             return
 
         self.is_open = not isinstance(output, Ended | Broke)
-        try:
-            self._outputs.send_nowait(output)
-        except anyio.BrokenResourceError:
-            logger.debug("nobody reads this generation any more", extra={"lar_seq": self._seq})
-        if not self.is_open:
-            self._outputs.close()
+        if not self._is_let_go:
+            self._outputs.append(output)
+        self._arrived.set()
 
     def close(self) -> None:
         """Stop the seq if it lives, and let go of what was not read."""
         self.cancel()
-        self._received.close()
-        if self.is_open:
-            return
-        self._outputs.close()
+        self._is_let_go = True
+        self._outputs.clear()
+        self._arrived.set()
 
 
 class Worker:

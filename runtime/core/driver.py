@@ -208,9 +208,16 @@ class Run:
         for todo in self._tell(told):
             assert isinstance(todo, Emit)
             try:
-                await self._sender.send(Piece(todo.index, todo.output))
+                await self._send(Piece(todo.index, todo.output))
             except anyio.BrokenResourceError:
                 self._tell(CancelAsked(reason="the client left"))
+
+    async def _send(self, piece: Piece) -> None:
+        """Give the reader a piece; waits only where its buffer is full. Raises BrokenResourceError."""
+        try:
+            self._sender.send_nowait(piece)
+        except anyio.WouldBlock:
+            await self._sender.send(piece)
 
     async def _grace(self) -> None:
         await anyio.sleep(STOP_GRACE_S)

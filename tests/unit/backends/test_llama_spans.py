@@ -108,3 +108,20 @@ def test_rows_are_never_exceeded_and_everybody_who_generates_gets_one(
         assert span.tokens == [*each.tokens, *each.draft][each.computed : each.computed + len(span.tokens)]
         is_complete = each.computed + len(span.tokens) >= len(each.tokens)
         assert (span.outputs > 0) == is_complete
+
+
+def test_beside_streams_a_short_prompt_is_computed_to_its_end_and_alone() -> None:
+    budgets = Budgets(alone=512, beside=64, whole=128)
+    jobs = [job(1, generated=1, computed=10), job(2, prompt=100), job(3, prompt=20)]
+
+    spans = plan_spans(jobs, budgets, 512, "")[1]
+
+    assert [(span.seq, len(span.tokens)) for span in spans] == [(1, 1), (2, 100)]
+
+
+def test_beside_streams_a_long_prompt_keeps_to_the_budget() -> None:
+    budgets = Budgets(alone=512, beside=64, whole=128)
+
+    spans = plan_spans([job(1, generated=1, computed=10), job(2, prompt=129)], budgets, 512, "")[1]
+
+    assert [(span.seq, len(span.tokens)) for span in spans] == [(1, 1), (2, 64)]

@@ -232,7 +232,9 @@ class Generator:
             return self._make_room(plan, now)
 
         stage.keeper.do(stage.planner.advance(plan))
-        stage.pace.measured(_words_of_prompts(plan), time.perf_counter() - began)
+        prompt = _words_of_prompts(plan)
+        generated = sum(len(span.tokens) for span in plan.spans) - prompt
+        stage.pace.measured(prompt, generated, time.perf_counter() - began)
         frames: list[StepFrame] = []
         at = 0
         for span in plan.spans:

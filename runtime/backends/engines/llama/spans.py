@@ -46,7 +46,7 @@ def plan_spans(jobs: Sequence[Job], budgets: Budgets, rows: int, last: str) -> t
 
     prompts = [job for job in ready if not _generates(job) and job.ahead > 0]
     budget = min(budgets.beside if spans else budgets.alone, left)
-    return namespace, spans + _prompt_spans(prompts, budget)
+    return namespace, spans + _prompt_spans(prompts, budget, min(budgets.whole, left) if spans else 0)
 
 
 def _next_namespace(jobs: Sequence[Job], last: str) -> str:
@@ -82,11 +82,15 @@ def _generating(job: Job, most: int) -> Span:
     return Span(job.seq, job.slot, job.computed, tokens + job.draft, 1 + len(job.draft))
 
 
-def _prompt_spans(jobs: Sequence[Job], budget: int) -> list[Span]:
+def _prompt_spans(jobs: Sequence[Job], budget: int, whole: int) -> list[Span]:
+    """Share the budget out; it grows to the end of the oldest prompt where no more than `whole` is left of it."""
     if not jobs or budget <= 0:
         return []
 
     oldest = min(jobs, key=lambda job: (job.rank, job.arrived))
+    if budget < oldest.ahead <= whole:
+        return [_prompt(oldest, oldest.ahead)]
+
     others = sorted((job for job in jobs if job is not oldest), key=lambda job: (job.rank, job.ahead))
     demand = sum(job.ahead for job in others)
     first = min(oldest.ahead, max(budget - demand, budget // 2, 1))
