@@ -32,6 +32,7 @@ class Subscription:
         self._buffer: deque[Envelope] = deque()
         self._gap: tuple[int, int, int] | None = None
         self._wake = anyio.Event()
+        self._rouse = anyio.Event()
         self._is_closed = False
 
     def __aiter__(self) -> "Subscription":
@@ -59,6 +60,18 @@ class Subscription:
             batch.append(self._buffer.popleft())
         return batch
 
+    async def linger(self, limit_s: float) -> None:
+        """Let facts gather for so long; ends early when the bus closes or half of the buffer is full."""
+        self._rouse = anyio.Event()
+        if self._is_closed or self._is_filling():
+            return
+
+        with anyio.move_on_after(limit_s):
+            await self._rouse.wait()
+
+    def _is_filling(self) -> bool:
+        return len(self._buffer) * 2 >= self._capacity
+
     def put(self, envelope: Envelope) -> None:
         """Take a fact; drops the oldest one when full. For the bus."""
         if len(self._buffer) >= self._capacity:
@@ -68,11 +81,14 @@ class Subscription:
             self.dropped += 1
         self._buffer.append(envelope)
         self._wake.set()
+        if self._is_filling():
+            self._rouse.set()
 
     def close(self) -> None:
         """Let the reader finish what is buffered, then end."""
         self._is_closed = True
         self._wake.set()
+        self._rouse.set()
 
     def _lagged(self, first: int, last: int, count: int) -> Envelope:
         lagged = BusLagged(subscriber=self.name, first_seq=first, last_seq=last, dropped=count)
