@@ -1,4 +1,4 @@
-"""Runs every benchmark, or the ones named: `python -m bench [startup] [journal] [serving] [inference]`.
+"""Runs every benchmark, or the ones named, such as `python -m bench startup journal`.
 
 Each prints what it measured beside its peer, in one run, as a ratio: machines differ, ratios less so.
 """
@@ -11,18 +11,21 @@ from bench import journal, serving, startup
 from bench.inference import run as inference
 from bench.inference.sizes import SIZES
 from bench.options import Options
+from bench.recall import run as recall
 
 BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "startup": lambda _: startup.run(),
     "journal": lambda _: journal.run(),
     "serving": lambda _: serving.run(),
     "inference": inference.run,
+    "recall": recall.run,
 }
 TITLES = {
     "startup": startup.run.__doc__,
     "journal": journal.run.__doc__,
     "serving": serving.run.__doc__,
     "inference": inference.run.__doc__,
+    "recall": recall.run.__doc__,
 }
 
 
@@ -53,8 +56,13 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[list[str], Optio
         metavar="WORKLOAD",
         help="measure only these of inference",
     )
+    parser.add_argument("--chunks", nargs="+", type=int, metavar="COUNT", help="sizes of recall's stores")
     parser.add_argument(
-        "--write", dest="page", type=Path, metavar="PAGE", help="write inference's report there"
+        "--write",
+        dest="page",
+        type=Path,
+        metavar="PAGE",
+        help="write the report of inference or recall there",
     )
     parser.add_argument("--llama-server", type=Path, help="a binary of your own as inference's peer")
     told = parser.parse_args(arguments)
@@ -63,7 +71,9 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[list[str], Optio
         parser.error(f"There is no benchmark '{unknown[0]}'. Known: {', '.join(BENCHMARKS)}.")
 
     names = told.names or list(BENCHMARKS)
-    return names, Options(told.size, told.rounds, tuple(told.only or ()), told.page, told.llama_server)
+    return names, Options(
+        told.size, told.rounds, tuple(told.only or ()), tuple(told.chunks or ()), told.page, told.llama_server
+    )
 
 
 if __name__ == "__main__":

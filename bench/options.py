@@ -12,6 +12,8 @@ class Options(NamedTuple):
     """How often each server is measured; None: as the size says."""
     only: tuple[str, ...] = ()
     """Workloads to measure now; empty: all. What was measured of the others before stays."""
+    chunks: tuple[int, ...] = ()
+    """Sizes of recall's stores; empty: as the size says."""
     page: Path | None = None
     """Where the report is written; None: it is only printed."""
     llama_server: Path | None = None

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import anyio
 import anyio.to_thread
@@ -38,17 +39,22 @@ from runtime.core.bus import RECENT, Bus
 from runtime.core.causes import Causes
 from runtime.core.clock import SystemClock
 from runtime.core.driver import Runs
+from runtime.core.embedding import RunEmbedder
 from runtime.core.events import Envelope, Event, ServerStarted, ServerStopped
-from runtime.core.ids import ModelId
+from runtime.core.fact import Fact
+from runtime.core.ids import ModelId, TenantId
+from runtime.core.recall import Recall
 from runtime.core.settings import Settings
 from runtime.core.version import __version__
 from runtime.instance import remove_instance, write_instance
 from runtime.recall.database import open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
+from runtime.recall.opening import Given, open_recall
 
 logger = logging.getLogger(__name__)
 
 DATABASE_FILE = "lar.duckdb"
+RECALL_FOLDER = "recall"
 _DRAIN_LIMIT_S = 5.0
 """For the last facts to reach the disk when the server stops."""
 
@@ -137,17 +143,55 @@ async def _open_parts(
     launch: Launch, bus: Bus, journal: DuckJournal, keys: KeyStore, tasks: TaskGroup
 ) -> AsyncIterator[Bound]:
     """Start what serves requests, and stop it again in order."""
+    models, pool, runs = await _assemble(launch, bus, tasks)
+    tasks.start_soon(pool.sweep_forever)
+    async with open_recall(
+        launch.home / RECALL_FOLDER, launch.settings.recall, _given(launch, bus, runs, models)
+    ) as opened:
+        parts = _Parts(models, pool, runs, opened.recall)
+        async with _open_http(launch, bus, journal, keys, parts, tasks) as bound:
+            yield bound
+
+
+class _Parts(NamedTuple):
+    """What the routes work with."""
+
+    models: Library
+    pool: Pool
+    runs: Runs
+    recall: Recall
+
+
+def _given(launch: Launch, bus: Bus, runs: Runs, models: Library) -> Given:
+    causes = Causes()
+
+    def tell(fact: Fact, tenant: TenantId) -> None:
+        event = cast("Event", fact)  # Recall tells facts of its own, and all of them are events
+        envelope = bus.publish(event, cause=causes.find(event), tenant=tenant)
+        causes.note(event, envelope.seq)
+
+    return Given(
+        embedder=RunEmbedder(runs, models),
+        publish=tell,
+        clock=SystemClock(),
+        embedding_model=launch.settings.models.embedding,
+    )
+
+
+@asynccontextmanager
+async def _open_http(
+    launch: Launch, bus: Bus, journal: DuckJournal, keys: KeyStore, parts: _Parts, tasks: TaskGroup
+) -> AsyncIterator[Bound]:
+    """Answer while the context lasts; at its end no run lives any more and no model is resident."""
     settings = launch.settings
     clock = SystemClock()
-    models, pool, runs = await _assemble(launch, bus, tasks)
     metrics = Metrics()
     tasks.start_soon(metrics.follow, bus)
-    tasks.start_soon(pool.sweep_forever)
     http: HttpServer
     app = create_app(
         ApiDeps(
-            runs=runs,
-            models=models,
+            runs=parts.runs,
+            models=parts.models,
             bus=bus,
             journal=journal,
             keys=keys,
@@ -157,6 +201,7 @@ async def _open_parts(
             version=__version__,
             started_at=clock.now(),
             address=lambda: http.address,
+            recall=parts.recall,
         )
     )
     http = HttpServer(app, settings.server)
@@ -169,9 +214,9 @@ async def _open_parts(
     finally:
         with anyio.CancelScope(shield=True):  # every step below has a bound of its own
             await anyio.to_thread.run_sync(remove_instance, launch.home, instance)
-            await runs.stop(settings.server.shutdown_grace_s)
+            await parts.runs.stop(settings.server.shutdown_grace_s)
             await http.aclose(grace_s=1.0)
-            await pool.aclose()
+            await parts.pool.aclose()
 
 
 async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library, Pool, Runs]:

@@ -59,7 +59,7 @@ async def read_body(request: web.Request, shape: type[_T], *, taken: Collection[
 
     try:
         with anyio.fail_after(BODY_DEADLINE_S):
-            await _invite(request)
+            await invite(request)
             content = await request.read()
     except web.HTTPRequestEntityTooLarge as problem:
         raise body_too_large(limit_bytes) from problem
@@ -113,7 +113,7 @@ def check_plain_json(value: object, param: str, depth: int = 0) -> None:
         raise invalid(f"'{param}' holds an integer that needs more than 64 bits.", param)
 
 
-async def _invite(request: web.Request) -> None:
+async def invite(request: web.Request) -> None:
     """Tell a client that waits for leave to send its body (`Expect: 100-continue`) to go on."""
     if "Expect" in request.headers:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

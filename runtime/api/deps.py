@@ -13,6 +13,7 @@ from runtime.core.driver import Runs
 from runtime.core.gate import Principal
 from runtime.core.ids import RunId
 from runtime.core.ports import Journal, Models
+from runtime.core.recall import Recall
 from runtime.core.settings import ServerSettings
 
 
@@ -33,6 +34,8 @@ class ApiDeps:
     """Seconds since the epoch."""
     address: Callable[[], str]
     """Where the server answers, known once it is open."""
+    recall: Recall | None = None
+    """None: the server was started without it."""
 
 
 DEPS = web.AppKey("deps", ApiDeps)

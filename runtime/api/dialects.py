@@ -1,4 +1,4 @@
-"""Which API a path speaks, and how that API says no: one refusal, three envelopes.
+"""Which API a path speaks, and how that API says no: one refusal, four envelopes.
 
 Chosen by the path alone, so that whatever refuses a request before its route is reached (the guard, or an
 unknown path below a known one) speaks the language of whoever asks. What is nobody else's is OpenAI's.
@@ -10,11 +10,13 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from runtime.api.errors import Refusal, envelope
+from runtime.api.localrecall.envelope import encode_refusal
 from runtime.core.ids import RunId
 
-Dialect = Literal["openai", "anthropic", "ollama"]
+Dialect = Literal["openai", "anthropic", "ollama", "localrecall"]
 
 _ANTHROPIC = "/v1/messages"
+_LOCALRECALL = "/api/collections"
 _OLLAMA = frozenset(
     f"/api/{name}"
     for name in (
@@ -60,7 +62,10 @@ def dialect_of(path: str) -> Dialect:
     if path == _ANTHROPIC or path.startswith(f"{_ANTHROPIC}/"):
         return "anthropic"
 
-    return "ollama" if "/".join(path.split("/", 3)[:3]) in _OLLAMA else "openai"
+    beginning = "/".join(path.split("/", 3)[:3])
+    if beginning == _LOCALRECALL:
+        return "localrecall"
+    return "ollama" if beginning in _OLLAMA else "openai"
 
 
 def error_body(path: str, refusal: Refusal, told: Told) -> bytes:
@@ -102,8 +107,13 @@ def _ollama(refusal: Refusal, told: Told) -> bytes:
     return msgspec.json.encode({"error": f"{refusal.message}{detail}"})
 
 
+def _localrecall(refusal: Refusal, told: Told) -> bytes:
+    return encode_refusal(refusal if told.has_detail else msgspec.structs.replace(refusal, detail=None))
+
+
 _ENVELOPES: Mapping[Dialect, Callable[[Refusal, Told], bytes]] = {
     "openai": _openai,
     "anthropic": _anthropic,
     "ollama": _ollama,
+    "localrecall": _localrecall,
 }

@@ -8,6 +8,7 @@ secrets that people choose, and nobody guesses 256 bits. A file that cannot be r
 import hashlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +20,14 @@ from filelock import FileLock
 
 from runtime.core.clock import Clock, SystemClock
 from runtime.core.gate import OWNER, Principal, Role
-from runtime.core.ids import PrincipalId
+from runtime.core.ids import LOCAL_TENANT, PrincipalId, TenantId
 
 KEYS_FILE = "keys.json"
 """The key file of a home."""
 SECRET_PREFIX = "lar-"  # noqa: S105 - how a secret begins, not one
 _SECRET_BYTES = 32
 _NAME_LIMIT = 64
+_TENANT = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{_NAME_LIMIT - 1}}}")
 _LOCK_LIMIT_S = 10.0
 """Whoever holds the lock writes a small file."""
 _FILE_LIMIT_BYTES = 4 * 1024 * 1024
@@ -40,7 +42,7 @@ class KeyRefused(Exception):
     """A key cannot be made or revoked as asked; the message says why."""
 
 
-class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One stored key; the secret itself is not in it."""
 
     id: str
@@ -51,6 +53,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Seconds since the epoch."""
     last4: str
     """The end of the secret, so that its owner recognises it."""
+    tenant: TenantId = LOCAL_TENANT
+    """Whose knowledge and memory the key opens; those of other tenants do not exist for it."""
 
 
 class _KeyFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +114,7 @@ class KeyStore:
             found = OWNER
         for key in self._keys:
             if hmac.compare_digest(key.sha256, digest):
-                found = Principal(id=PrincipalId(key.id), role=key.role)
+                found = Principal(id=PrincipalId(key.id), role=key.role, tenant=key.tenant)
         return found
 
     def list_keys(self) -> tuple[Key, ...]:
@@ -118,13 +122,18 @@ class KeyStore:
         self.reload()
         return self._keys
 
-    def create(self, name: str, role: Role) -> str:
+    def create(self, name: str, role: Role, tenant: TenantId = LOCAL_TENANT) -> str:
         """Store a new key and return its secret, which nobody can read again.
 
-        Raises KeyRefused for a bad or taken name, KeysUnreadable.
+        Raises KeyRefused for a bad or taken name or a bad tenant, KeysUnreadable.
         """
         if not name.strip() or len(name) > _NAME_LIMIT or not name.isprintable():
             raise KeyRefused(f"A key's name has 1 to {_NAME_LIMIT} printable characters.")
+        if not _TENANT.fullmatch(tenant):
+            raise KeyRefused(
+                f"A tenant has 1 to {_NAME_LIMIT} small letters, digits, dots, dashes and underscores, and "
+                "begins with a letter or a digit."
+            )
 
         secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         key = Key(
@@ -134,6 +143,7 @@ class KeyStore:
             sha256=_digest(secret),
             created=int(self._clock.now()),
             last4=secret[-4:],
+            tenant=tenant,
         )
         with self._locked():
             if any(each.name == name for each in self.list_keys()):

@@ -9,6 +9,7 @@ from runtime.api.anthropic.messages import COUNT_ROUTE, post_count_tokens, post_
 from runtime.api.anthropic.messages import ROUTE as MESSAGES
 from runtime.api.events import get_events
 from runtime.api.health import get_health, get_metrics, get_ready, get_version
+from runtime.api.knowledge_routes import KNOWLEDGE_ROUTES
 from runtime.api.ollama.about import get_root, refuse_change
 from runtime.api.ollama.about import get_version as get_ollama_version
 from runtime.api.ollama.chat import post_chat as post_ollama_chat
@@ -79,6 +80,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/delete", "operate", refuse_change),
     Route("HEAD", "/api/blobs/{digest}", "operate", refuse_change),
     Route("POST", "/api/blobs/{digest}", "operate", refuse_change),
+    *(Route(*entry) for entry in KNOWLEDGE_ROUTES),
     Route("GET", "/metrics", "observe", get_metrics),
     Route("GET", "/api/events", "observe", get_events),
     Route("GET", "/api/state", "observe", get_state),

@@ -144,7 +144,12 @@ def _add_key_commands(commands: Any) -> None:
         "--role",
         choices=("user", "operator"),
         default="user",
-        help="user: inference only · operator: also state, events, installs (default: user)",
+        help="user: inference and knowledge · operator: also state, events, installs (default: user)",
+    )
+    create.add_argument(
+        "--tenant",
+        default="local",
+        help="whose knowledge and memory the key opens; tenants never see each other's (default: local)",
     )
     _with_json(create)
     _with_json(_command(actions, "list", "keys", "list_keys", "list the keys, without their secrets"))

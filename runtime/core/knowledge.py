@@ -372,3 +372,5 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The newest hundred at most."""
     fault: DocumentFault | None = None
     """Why the job as a whole failed."""
+    note: str | None = None
+    """What holds it up at present, such as a model that is being installed."""

@@ -7,7 +7,9 @@ Calls raise RecallError kinds: NotFound, Conflict, RequestInvalid, StoreFull, St
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+import msgspec
 
 from runtime.core.filters import Attributes
 from runtime.core.ids import CollectionId, DocumentId, FileId, ItemId, JobId, ModelId, SourceId, TenantId
@@ -114,6 +116,9 @@ class Documents(Protocol):
 
     async def text(self, tenant: TenantId, document: DocumentId) -> str:
         """Return the whole text as it was read. Raises NotFound."""
+
+    async def path(self, tenant: TenantId, document: DocumentId) -> Path:
+        """Return where the bytes that it was made of lie, to be read and never changed. Raises NotFound."""
 
     async def chunks(self, tenant: TenantId, document: DocumentId) -> list[StoredChunk]:
         """Return its chunks in order. Raises NotFound."""
@@ -250,6 +255,46 @@ class Jobs(Protocol):
         """Begin a job over the documents that failed in this one. Raises NotFound, Conflict."""
 
 
+Severity = Literal["damage", "inconsistency", "waste"]
+"""damage: something that was stored cannot be read · inconsistency: rows contradict each other or an index ·
+waste: something lies there that nobody needs."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with the store."""
+
+    severity: Severity
+    where: str
+    message: str
+    """The cause."""
+    fix: str
+    """What to do; what was done, where it is repaired."""
+    is_repaired: bool = False
+
+
+class StoredSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of the database on disk."""
+
+    name: str
+    at: float
+    size_bytes: int
+    schema: int | None = None
+    """The schema before the migration that it was made for; None: a nightly one or one asked for."""
+
+
+class Care(Protocol):
+    """Looking after the store as a whole, whoever owns what is in it: for operators alone."""
+
+    async def check(self, *, is_repairing: bool) -> list[Finding]:
+        """Read everything and return what is wrong; modifies nothing unless `is_repairing`."""
+
+    async def snapshots(self) -> list[StoredSnapshot]:
+        """Return the copies on disk, the newest first."""
+
+    async def take_snapshot(self) -> StoredSnapshot:
+        """Copy the database as of this moment. Raises StoreFull, StoreDamaged."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recall:
     """All of it, as the composition root hands it to the faces."""
@@ -259,5 +304,7 @@ class Recall:
     files: Files
     searcher: Searcher
     memories: Memories
-    sources: Sources
+    sources: Sources | None = None
     jobs: Jobs
+    care: Care | None = None
+    """None: the store cannot be looked after from here."""

@@ -32,6 +32,8 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     """Browser origins that may call; pages of other origins are refused."""
     max_body_bytes: Positive = 16 * MIB
+    max_upload_bytes: Positive = 512 * MIB
+    """An uploaded file, which is stored as it comes and never held in memory."""
     shutdown_grace_s: Seconds = 10.0
     """How long running generations may go on after a stop was asked for."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from runtime.core.bus import Subscription
 from runtime.core.clock import Clock
+from runtime.core.errors import LarError, StoreUnavailable
 from runtime.core.events import Envelope, Event
 from runtime.core.ids import RunId, TenantId
 from runtime.core.ports import EventQuery
@@ -67,7 +68,10 @@ class DuckJournal:
         return self._is_healthy
 
     async def append(self, envelopes: Sequence[Envelope]) -> None:
-        """Store facts in one transaction; returns once they are synced to disk. Raises duckdb.Error."""
+        """Store facts in one transaction; returns once they are synced to disk.
+
+        Raises StoreFull, StoreDamaged, duckdb.Error.
+        """
         if not envelopes:
             return
 
@@ -126,7 +130,8 @@ class DuckJournal:
             return
 
         await self._database.write(
-            lambda connection: _execute(connection, "DELETE FROM event WHERE seq <= ?", [newest_to_go])
+            lambda connection: _execute(connection, "DELETE FROM event WHERE seq <= ?", [newest_to_go]),
+            is_making_room=True,
         )
 
     async def _newest_beyond(self, keep_bytes: int) -> int:
@@ -154,7 +159,7 @@ class DuckJournal:
     async def _store(self, batch: Sequence[Envelope]) -> bool:
         try:
             await self.append(batch)
-        except duckdb.Error:
+        except (duckdb.Error, LarError, StoreUnavailable):
             if self._is_healthy:
                 logger.exception("facts cannot be stored; trying again until they are")
             self._is_healthy = False

@@ -4,7 +4,7 @@ parse ─► Parsed ─► chunk ─► ingest ─► Truth ─► TextArm, Vect
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from runtime.core.ids import ChunkId
 from runtime.core.knowledge import Query, Span
 from runtime.core.memories import Scope
 
-Ids = NDArray[np.int64]
+Ids: TypeAlias = NDArray[np.int64]
 """Chunk ids."""
 
 
@@ -23,6 +23,10 @@ class Allowed(Protocol):
     @property
     def count(self) -> int:
         """How many there are."""
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether the query narrows nothing and nothing is left out: then an arm need not look any further."""
 
     @property
     def ids(self) -> Ids:

@@ -52,6 +52,7 @@ TABLES = Migration(
         file VARCHAR,
         content_hash VARCHAR NOT NULL,
         size_bytes BIGINT NOT NULL,
+        text_bytes BIGINT NOT NULL DEFAULT 0,
         chunks INTEGER NOT NULL,
         chunking VARCHAR NOT NULL,
         replaces VARCHAR NOT NULL,

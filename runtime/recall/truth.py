@@ -50,6 +50,9 @@ class Pen:
         self._numbers = numbers
         self.touched: dict[int, int] = {}
         """The newest change of each namespace that this transaction writes to."""
+        self.committed: list[Callable[[], None]] = []
+        """Called in the writer's thread right after the commit, in the order of commits, before who waits for
+        it goes on; not called where it fails. For what mirrors rows in memory: it must not raise."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run a statement."""
@@ -71,22 +74,27 @@ class Pen:
 
     def put_chunks(self, ns: int, document: DocumentId, chunks: Sequence[NewChunk]) -> list[ChunkId]:
         """Store a document's chunks and log them; return their ids in order."""
+        return self.put_chunks_of(ns, [(document, chunk) for chunk in chunks])
+
+    def put_chunks_of(self, ns: int, chunks: Sequence[tuple[DocumentId, NewChunk]]) -> list[ChunkId]:
+        """Store chunks of any documents and log them; return their ids in order."""
         first = self._numbers.chunk + 1
         self._numbers.chunk += len(chunks)
         ids = [ChunkId(first + offset) for offset in range(len(chunks))]
         if chunks:
             self.execute(
-                "INSERT INTO chunk SELECT unnest($1::BIGINT[]), $2, $3, unnest($4::INTEGER[]), "
-                "unnest($5::INTEGER[]), unnest($6::INTEGER[]), unnest($7::VARCHAR[]), unnest($8::VARCHAR[])",
+                "INSERT INTO chunk SELECT unnest($1::BIGINT[]), $2, unnest($3::VARCHAR[]), "
+                "unnest($4::INTEGER[]), unnest($5::INTEGER[]), unnest($6::INTEGER[]), "
+                "unnest($7::VARCHAR[]), unnest($8::VARCHAR[])",
                 [
                     ids,
                     ns,
-                    document,
-                    [each.ordinal for each in chunks],
-                    [each.start for each in chunks],
-                    [each.end for each in chunks],
-                    [each.heading for each in chunks],
-                    [each.text for each in chunks],
+                    [document for document, _ in chunks],
+                    [each.ordinal for _, each in chunks],
+                    [each.start for _, each in chunks],
+                    [each.end for _, each in chunks],
+                    [each.heading for _, each in chunks],
+                    [each.text for _, each in chunks],
                 ],
             )
         self.log(ns, ids, "put")
@@ -120,7 +128,7 @@ class Pen:
         self.log(ns, [chunk for chunk, _ in kept], "vector")
 
     def drop_namespace(self, ns: int) -> None:
-        """Remove every row of a namespace and log it. Rows of collections, sources and jobs are the caller's."""
+        """Remove every row of a namespace and log it; rows of collections and jobs are the caller's."""
         for table in ("vector", "chunk", "body", "document", "space"):
             self.execute(f"DELETE FROM {table} WHERE ns = $1", [ns])  # noqa: S608 - constants
         self.log(ns, [WHOLE_NAMESPACE], "drop")
@@ -166,25 +174,27 @@ class Truth:
         """The seq of the newest committed change of all."""
         return max(self._reached.values(), default=0)
 
-    async def write(self, work: Callable[[Pen], T]) -> T:
+    async def write(self, work: Callable[[Pen], T], *, is_making_room: bool = False) -> T:
         """Run `work` in a transaction; return what it returned, once it is committed and synced.
 
         `work` may run twice (a neighbour in its group may fail), so it must build its result anew each time.
-        Raises what `work` raises, and StoreFull where the disk has no room.
+        Raises what `work` raises, and StoreFull where the disk has no room, unless the work makes room.
         """
         results: list[T] = []
-        touched: dict[int, int] = {}
+        pens: list[Pen] = []
 
         def _run(connection: duckdb.DuckDBPyConnection) -> None:
-            results.clear()
-            touched.clear()
             pen = Pen(connection, self._numbers)
-            results.append(work(pen))
-            touched.update(pen.touched)
+            results[:] = [work(pen)]
+            pens[:] = [pen]
 
-        await self.database.write(_run)
-        for ns, seq in touched.items():
-            self._reached[ns] = max(seq, self._reached.get(ns, 0))
+        def _note() -> None:
+            # In the writer's thread: a caller that is cancelled while it waits must not hide its commit.
+            self._reached.update(pens[0].touched)
+            for callback in pens[0].committed:
+                callback()
+
+        await self.database.write(_run, _note, is_making_room=is_making_room)
         return results[0]
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -205,7 +215,8 @@ class Truth:
         await self.write(
             lambda pen: pen.execute(
                 "DELETE FROM change WHERE seq <= $1 AND seq < (SELECT max(seq) FROM change)", [up_to]
-            )
+            ),
+            is_making_room=True,
         )
 
 

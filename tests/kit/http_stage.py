@@ -16,6 +16,7 @@ from runtime.api.server import HttpServer, create_app
 from runtime.core.bus import Bus
 from runtime.core.driver import Runs
 from runtime.core.events import Event
+from runtime.core.recall import Recall
 from runtime.core.settings import AdmissionSettings, ServerSettings
 from runtime.core.states import ModelState
 from tests.kit.clock import FakeClock
@@ -62,9 +63,11 @@ async def open_stage(
     admission: AdmissionSettings | None = None,
     places: int = 4,
     last_seq: int = 0,
+    recall: Recall | None = None,
+    clock: FakeClock | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a server; every run and connection has ended when the context is left."""
-    clock = FakeClock()
+    clock = clock or FakeClock()
     bus = Bus(clock, last_seq)
     pool = FakePool()
     fake_models = FakeModels(*(models or [known_model("m")]))
@@ -93,6 +96,7 @@ async def open_stage(
             version="0.0.test",
             started_at=clock.now(),
             address=lambda: server.address,
+            recall=recall,
         )
         server = HttpServer(create_app(deps), server_settings)
         await server.open()

@@ -139,13 +139,14 @@ def test_a_home_that_cannot_be_is_told_without_a_traceback(tmp_path: Path) -> No
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
-    made = json.loads(lar(tmp_path, "keys", "create", "laptop", "--role", "operator", "--json").stdout)
+    wishes = ("--role", "operator", "--tenant", "team-7", "--json")
+    made = json.loads(lar(tmp_path, "keys", "create", "laptop", *wishes).stdout)
     (listed,) = json.loads(lar(tmp_path, "keys", "list", "--json").stdout)
     shown = lar(tmp_path, "keys", "list")
     revoked = lar(tmp_path, "keys", "revoke", listed["id"])
 
     assert made["secret"].startswith("lar-")
-    assert (listed["name"], listed["role"]) == ("laptop", "operator")
+    assert (listed["name"], listed["role"], listed["tenant"]) == ("laptop", "operator", "team-7")
     assert made["secret"] not in shown.stdout
     assert revoked.returncode == 0
     assert json.loads(lar(tmp_path, "keys", "list", "--json").stdout) == []

@@ -46,6 +46,10 @@ def say(path: str, told: Told) -> Any:
         ("/api/chat", "ollama"),
         ("/api/version", "ollama"),
         ("/api/blobs/sha256:1", "ollama"),
+        ("/api/collections", "localrecall"),
+        ("/api/collections/notes/search", "localrecall"),
+        ("/api/collectionsx", "openai"),
+        ("/api/recall/collections", "openai"),
         ("/api/chats", "openai"),
         ("/api/state", "openai"),
         ("/api/models/chat/install", "openai"),
@@ -80,9 +84,17 @@ def test_each_api_has_its_own_envelope() -> None:
         "request_id": "req_1",
     }
     assert say("/api/chat", told) == {"error": "No."}
+    assert say("/api/collections", told) == {
+        "success": False,
+        "error": {
+            "code": "INVALID_REQUEST",
+            "message": "No.",
+            "details": "field: model, code: invalid_value",
+        },
+    }
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/messages", "/api/chat"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/messages", "/api/chat", "/api/collections"])
 def test_only_operators_read_what_a_part_printed_last(path: str) -> None:
     assert "last lines" not in error_body(path, REFUSAL, Told("req_1")).decode()
     assert "last lines" in error_body(path, REFUSAL, Told("req_1", has_detail=True)).decode()

@@ -9,6 +9,7 @@ import pytest
 
 from runtime.api.keys import Key, KeyRefused, KeyStore, KeysUnreadable
 from runtime.core.gate import OWNER
+from runtime.core.ids import LOCAL_TENANT, TenantId
 from tests.kit.clock import FakeClock
 
 
@@ -174,3 +175,26 @@ def test_the_owners_secret_opens_without_being_a_key(tmp_path: Path) -> None:
     assert store.find("lar-other") is None
     assert not store.has_any()
     assert not (tmp_path / "keys.json").exists()
+
+
+def test_a_key_opens_the_tenant_that_it_was_made_for(store: KeyStore, tmp_path: Path) -> None:
+    local, other = store.create("a", "user"), store.create("b", "operator", TenantId("team-7"))
+
+    mine, theirs = store.find(local), store.find(other)
+    assert mine is not None
+    assert theirs is not None
+    assert (mine.tenant, theirs.tenant) == (LOCAL_TENANT, "team-7")
+    reread = KeyStore(tmp_path / "home" / "keys.json")
+    assert [each.tenant for each in reread.list_keys()] == [LOCAL_TENANT, "team-7"]
+
+
+def test_a_key_of_the_own_tenant_is_stored_as_it_always_was(store: KeyStore, tmp_path: Path) -> None:
+    store.create("a", "user")
+
+    assert "tenant" not in (tmp_path / "home" / "keys.json").read_text()
+
+
+@pytest.mark.parametrize("tenant", ["", "A", "a b", "../a", "-a", "a" * 65, "é", "a\n"])
+def test_a_bad_tenant_is_refused(store: KeyStore, tenant: str) -> None:
+    with pytest.raises(KeyRefused, match="tenant"):
+        store.create("a", "user", TenantId(tenant))

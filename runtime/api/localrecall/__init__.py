@@ -1,0 +1,1 @@
+"""LocalRecall's REST API over Lar's recall."""

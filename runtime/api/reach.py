@@ -1,0 +1,48 @@
+"""How the routes of recall reach it: whose it is, what it can, and how JSON goes out.
+
+The tenant always comes from the principal; no body, path or query can name another one.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from runtime.api.deps import DEPS, PRINCIPAL
+from runtime.api.errors import Refusal, Refused
+from runtime.core.gate import Permission
+from runtime.core.ids import TenantId
+from runtime.core.recall import Recall, Sources
+
+Entry = tuple[str, str, Permission, Callable[[web.Request], Awaitable[web.StreamResponse]]]
+"""A route: method, path, permission, handler."""
+
+
+def recall_of(request: web.Request) -> Recall:
+    """Return Recall. Raises Refused where the server was started without it."""
+    recall = request.app[DEPS].recall
+    if recall is None:
+        message = "This server runs without its recall store. Its operator finds the cause in the log."
+        raise Refused(Refusal(status=503, type="server_error", code="recall_closed", message=message))
+    return recall
+
+
+def sources_of(request: web.Request) -> Sources:
+    """Return the sources. Raises Refused where this server follows none."""
+    sources = recall_of(request).sources
+    if sources is None:
+        message = "This server follows no sources. Add documents by upload."
+        raise Refused(Refusal(status=501, type="server_error", code="unsupported", message=message))
+    return sources
+
+
+def tenant_of(request: web.Request) -> TenantId:
+    """Return whose knowledge the request is about."""
+    return request[PRINCIPAL].tenant
+
+
+def json_answer(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """Return anything that msgspec can write as a JSON answer."""
+    return web.Response(
+        status=status, body=msgspec.json.encode(body), content_type="application/json", headers=headers
+    )

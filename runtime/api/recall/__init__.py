@@ -1,0 +1,1 @@
+"""Lar's own routes of recall, for its command line and its console."""

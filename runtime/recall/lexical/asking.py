@@ -1,0 +1,79 @@
+"""Asks one commit of an index: the best chunks, scores of given ones. Blocking, changes nothing.
+
+A filter does not change scores. Few allowed chunks are looked up; of many, as many of the best are fetched as
+it takes to fill the list, so that there are never fewer hits than exist.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tantivy
+
+from runtime.core.ids import ChunkId
+from runtime.recall.lexical.compose import Asked, View, compose
+from runtime.recall.lexical.query import parse
+from runtime.recall.parts import Allowed, Scored, TextFound
+
+FEW = 1000
+"""Chunks up to which looking each of them up (3 microseconds) costs less than fetching more of the best."""
+_GROWTH = 4
+_NOTHING = TextFound([], 0.0)
+
+
+def find(view: View, text: str, language: str, limit: int, allowed: Allowed | None) -> TextFound:
+    """Return the best chunks for a question, all of them allowed."""
+    asked = compose(parse(text), language, view)
+    if asked.query is None or limit < 1 or (allowed is not None and not allowed.count):
+        return _NOTHING
+
+    hits = _allowed(view, asked.query, limit, allowed)
+    if not hits:
+        return _NOTHING
+
+    return TextFound(hits, _coverage(hits[0].score, asked))
+
+
+def score(view: View, text: str, language: str, chunks: Sequence[ChunkId]) -> list[float]:
+    """Return what a question gives to each of the chunks, 0 where it does not match."""
+    asked = compose(parse(text), language, view)
+    if asked.query is None or not chunks:
+        return [0.0] * len(chunks)
+
+    found = dict(_best(view, _among(view, asked.query, chunks), len(chunks)))
+    return [found.get(chunk, 0.0) for chunk in chunks]
+
+
+def _allowed(view: View, query: tantivy.Query, limit: int, allowed: Allowed | None) -> list[Scored]:
+    if allowed is None:
+        return _best(view, query, limit)
+
+    if allowed.count <= max(FEW, limit):
+        return _best(view, _among(view, query, allowed.ids.tolist()), limit)
+
+    total = int(view.searcher.num_docs)
+    depth = limit * 2
+    while True:
+        hits = _best(view, query, min(depth, total))
+        seen = allowed.contains(np.array([each.chunk for each in hits], dtype=np.int64))
+        kept = [hit for hit, is_seen in zip(hits, seen, strict=True) if is_seen]
+        if len(kept) >= limit or len(hits) < depth:
+            return kept[:limit]
+        depth *= _GROWTH
+
+
+def _best(view: View, query: tantivy.Query, limit: int) -> list[Scored]:
+    """Return the best, equals by their number."""
+    hits = view.searcher.search(query, limit=limit, count=False).hits
+    ids = view.searcher.fast_field_values("id", [address for _, address in hits])
+    found = [Scored(ChunkId(int(chunk)), score) for (score, _), chunk in zip(hits, ids, strict=True) if chunk]
+    return sorted(found, key=lambda each: (-each.score, each.chunk))
+
+
+def _among(view: View, query: tantivy.Query, chunks: Iterable[int]) -> tantivy.Query:
+    ids = tantivy.Query.term_set_query(view.schema, "id", [*chunks])
+    must = tantivy.Occur.Must
+    return tantivy.Query.boolean_query([(must, tantivy.Query.const_score_query(ids, 0.0)), (must, query)])
+
+
+def _coverage(best: float, asked: Asked) -> float:
+    return min(1.0, max(0.0, best / asked.ceiling)) if asked.ceiling > 0 else 1.0

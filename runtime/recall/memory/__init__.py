@@ -1,0 +1,1 @@
+"""What agents remember: items on top of Recall's truth, with their links, their history and their use."""

@@ -1,0 +1,68 @@
+"""Which texts say the same as one that is shown already. Pure, compares words.
+
+Vectors do not decide: two texts that differ in one number are as near to each other as two copies, and just
+that number is what somebody looks for.
+"""
+
+import re
+import zlib
+from collections import defaultdict
+
+LIKENESS = 0.9
+"""Jaccard of three-word shingles from which on two texts are one. Chunks that overlap by half reach .33."""
+_SHINGLE = 3
+
+_WORD = re.compile(r"\w+")
+_DIGITS = re.compile(r"\d+")
+
+
+class Shown:
+    """The texts that were let through so far."""
+
+    def __init__(self) -> None:
+        self._texts: list[tuple[frozenset[int], tuple[str, ...]]] = []
+        self._by_shingle: defaultdict[int, list[int]] = defaultdict(list)
+
+    def is_new(self, text: str) -> bool:
+        """Tell whether no text before says the same; if so, it counts from now on.
+
+        Texts whose numbers differ are never the same.
+        """
+        shingles = _shingles(text)
+        numbers = tuple(_DIGITS.findall(text))
+        rare = _prefix(shingles)
+        seen = {place for shingle in rare for place in self._by_shingle.get(shingle, ())}
+        for place in seen:
+            others, theirs = self._texts[place]
+            if numbers == theirs and _likeness(shingles, others) >= LIKENESS:
+                return False
+
+        for shingle in rare:
+            self._by_shingle[shingle].append(len(self._texts))
+        self._texts.append((shingles, numbers))
+        return True
+
+
+def _shingles(text: str) -> frozenset[int]:
+    """Return the text's runs of three words as numbers, the same in every process."""
+    words = _WORD.findall(text.casefold())
+    if not words:
+        words = text.split() or [""]
+    count = max(len(words) - _SHINGLE + 1, 1)
+    return frozenset(
+        zlib.crc32(" ".join(words[at : at + _SHINGLE]).encode(errors="replace")) for at in range(count)
+    )
+
+
+def _prefix(shingles: frozenset[int]) -> list[int]:
+    """Return so many of the least shingles that two sets as like as that must share one of them.
+
+    Sets that share at least a part t of the greater one differ in less than 1 - t of it: of the least
+    (1 - t) n + 1 shingles in one common order, one is in both.
+    """
+    return sorted(shingles)[: int((1.0 - LIKENESS) * len(shingles) + 1e-9) + 1]
+
+
+def _likeness(one: frozenset[int], other: frozenset[int]) -> float:
+    shared = len(one & other)
+    return shared / (len(one) + len(other) - shared)
