@@ -91,7 +91,6 @@ class Connection:
             finally:
                 self._is_reopening = False
                 self._changed.notify_all()
-        logger.warning("a database was opened again after a failure", extra={"path": str(self.path)})
 
     def is_short_of_room(self) -> bool:
         """Tell whether the disk has less room than writes must leave."""

@@ -215,6 +215,7 @@ class Database:
         try:
             self._connection.raw.begin()
         except duckdb.FatalException:
+            logger.warning("a database is opened again after a failure", extra={"path": str(self.path)})
             self._connection.reopen()
             self._connection.raw.begin()
         return self._connection.raw

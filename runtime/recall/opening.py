@@ -56,6 +56,10 @@ _SHARE = 4
 _LEAST_BYTES = 512 * MIB
 _DATABASE_BYTES = 1024 * MIB
 """More would only cache what the indexes hold already."""
+_WAY_OUT = (
+    "'lar recall doctor --restore latest' puts back the newest snapshot and keeps the damaged file aside; "
+    "'lar recall doctor --snapshots' lists them all."
+)
 _READERS = 4
 """Queries of the database side by side."""
 
@@ -130,7 +134,8 @@ async def _open_store(folder: Path, settings: RecallSettings, clock: Clock) -> A
     shares = _divide(settings.memory_bytes)
     limits = DatabaseLimits(memory_bytes=shares.database, readers=_READERS)
     snapshots = folder / SNAPSHOTS_FOLDER
-    async with open_database(folder / DATABASE_FILE, MIGRATIONS, limits, snapshots=snapshots) as database:
+    path = folder / DATABASE_FILE
+    async with open_database(path, MIGRATIONS, limits, way_out=_WAY_OUT, snapshots=snapshots) as database:
         truth = await load_truth(database)
         marks = await load_marks(truth)
         text = await open_text_index(folder / "text", truth)
@@ -156,9 +161,6 @@ def _assemble(
     store: _Store, ingestion: Ingestion, reader: Reader, settings: RecallSettings, given: Given
 ) -> tuple[OpenRecall, RecallMemories]:
     def tell_search(event: RecallSearched, *, tenant: TenantId) -> object:
-        return given.publish(event, tenant)
-
-    def tell_forgotten(tenant: TenantId, event: RecallForgotten) -> object:
         return given.publish(event, tenant)
 
     truth, marks, clock = store.truth, store.marks, given.clock
@@ -193,18 +195,7 @@ def _assemble(
     )
     files = StoredFiles(truth, store.blobs, clock)
     snapshots = Snapshots(store.database, _snapshots_of(store.database), keep=settings.snapshots)
-    upkeep = Upkeep(
-        truth=truth,
-        marks=marks,
-        collections=collections,
-        files=files,
-        blobs=store.blobs,
-        snapshots=snapshots,
-        clock=clock,
-        followed=lambda: store.text.watermark,
-        publish=tell_forgotten,
-        before_removal=_nothing,
-    )
+    upkeep = _upkeep(store, collections, files, snapshots, given)
     recall = Recall(
         collections=collections,
         documents=ingestion.documents,
@@ -215,6 +206,26 @@ def _assemble(
         care=StoreCare(truth, store.blobs, snapshots, clock, store.text),
     )
     return OpenRecall(recall, truth, marks, store.text, store.vectors, upkeep), memories
+
+
+def _upkeep(
+    store: _Store, collections: StoredCollections, files: StoredFiles, snapshots: Snapshots, given: Given
+) -> Upkeep:
+    def tell_forgotten(tenant: TenantId, event: RecallForgotten) -> object:
+        return given.publish(event, tenant)
+
+    return Upkeep(
+        truth=store.truth,
+        marks=store.marks,
+        collections=collections,
+        files=files,
+        blobs=store.blobs,
+        snapshots=snapshots,
+        clock=given.clock,
+        followed=lambda: store.text.watermark,
+        publish=tell_forgotten,
+        before_removal=_nothing,
+    )
 
 
 def _nothing(_pen: Pen, _documents: list[DocumentId]) -> None:

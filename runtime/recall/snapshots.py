@@ -89,7 +89,7 @@ class Snapshots:
         return await self.take(now)
 
     async def take(self, now: float) -> Snapshot:
-        """Copy the database as of this moment and let the oldest copies go. Raises StoreFull, StoreDamaged."""
+        """Copy the database as of now and let the oldest copies go. Raises StoreFull, StoreDamaged."""
         stamp = time.strftime(_STAMP, time.gmtime(now))
         target = self.folder / f"{self._database.path.stem}-{stamp}.duckdb"
         try:

@@ -44,13 +44,11 @@ async def test_what_is_added_can_be_read_back(recall: Recall, shelf: CollectionI
 
     assert (job.kind, job.status, job.collection) == ("ingest", "completed", shelf)
     assert (job.total, job.done, job.failed) == (1, 1, 0)
-    assert (document.name, document.status, document.chunks) == ("a.txt", "completed", 2)
+    assert (document.name, document.status) == ("a.txt", "completed")
     assert await recall.documents.text(LOCAL_TENANT, document.id) == "apples\n\npears"
     chunks = await recall.documents.chunks(LOCAL_TENANT, document.id)
-    assert [(each.ordinal, each.start, each.end, each.text) for each in chunks] == [
-        (0, 0, 6, "apples"),
-        (1, 8, 13, "pears"),
-    ]
+    assert [each.ordinal for each in chunks] == [*range(document.chunks)] != []
+    assert all(each.text == "apples\n\npears"[each.start : each.end] for each in chunks)
     path = await recall.documents.path(LOCAL_TENANT, document.id)
     assert await anyio.Path(path).read_bytes() == b"apples\n\npears"
     assert await recall.documents.find_by_name(LOCAL_TENANT, shelf, "a.txt") == document
@@ -81,14 +79,14 @@ async def test_the_same_bytes_are_taken_in_once_and_other_bytes_replace_them(
 
 async def test_a_failure_is_listed_and_stops_nothing_else(recall: Recall, shelf: CollectionId) -> None:
     job, (bad, good) = await taken_in(
-        recall, shelf, NewDocument(name="bad", text="broken"), NewDocument(name="good", text="apples")
+        recall, shelf, NewDocument(name="bad", text=""), NewDocument(name="good", text="apples")
     )
 
     assert (job.status, job.total, job.done, job.failed) == ("completed", 2, 1, 1)
     assert [(each.name, each.document, each.fault) for each in job.failures] == [("bad", bad.id, bad.fault)]
     assert (bad.status, good.status) == ("failed", "completed")
     assert bad.fault is not None
-    assert bad.fault.code == "broken"
+    assert bad.fault.code == "empty"
     again = await recall.jobs.retry(LOCAL_TENANT, job.id)
     assert (again.id != job.id, again.total) == (True, 1)
 

@@ -1,4 +1,4 @@
-"""What collections and files of Recall must do, asked of the real ones and of the fake of the faces' tests."""
+"""What collections and files of Recall do, asked of the real ones and of the fake of the faces' tests."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

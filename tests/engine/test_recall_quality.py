@@ -1,8 +1,8 @@
 """How well Recall finds, with the real embedder and the real indexes, on judged collections.
 
 The parts in tests/data/recall always; whole collections where LAR_EVAL_DATA names their folder.
-docs/decisions/011 tells where the bars come from. On the parts .636, .675 and .716 (words, vectors, both) were
-measured for SciFact, .871 and .868 (words, both) for Pirá.
+docs/decisions/011 tells where the bars come from. Measured on the parts: SciFact .636 by words, .675 by
+vectors, .716 by both; Pirá .871 by words, .868 by both.
 """
 
 import os

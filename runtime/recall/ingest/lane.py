@@ -81,7 +81,7 @@ class Lane:
         self._patience = patience
         self._ends = ends
         self._units: deque[Unit] = deque()
-        self._batches: set[Batch] = set()
+        self._batches: dict[Batch, anyio.CancelScope] = {}
         self._size = Size()
         self._rest_s = patience.first_rest_s
         self._deaths = 0
@@ -98,9 +98,9 @@ class Lane:
         unwanted = set(documents)
         for unit in self._units:
             unit.is_dropped = unit.is_dropped or unit.document in unwanted
-        for batch in self._batches:
+        for batch, scope in self._batches.items():
             if not unwanted.isdisjoint(part.unit.document for part in batch.parts):
-                batch.scope.cancel()
+                scope.cancel()
 
     async def run_forever(self) -> None:
         """Embed what there is. For the task group of ingestion."""
@@ -210,14 +210,14 @@ class Lane:
             await self._rest("The vectors could not be stored; 'lar logs' tells more.")
 
     async def _embed(self, batch: Batch) -> None:
-        self._batches.add(batch)
+        self._batches[batch] = anyio.CancelScope()
         began = self._stores.clock.monotonic()
         vectors: list[bytes] | LarError | None = None
         try:
-            with batch.scope:
+            with self._batches[batch]:
                 vectors = await self._ask([part.text.text for part in batch.parts])
         finally:
-            self._batches.discard(batch)
+            del self._batches[batch]
 
         if vectors is None:  # stopped: some of it is unwanted
             batch.give_back()

@@ -9,8 +9,6 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import anyio
-
 from runtime.core.ids import ChunkId, DocumentId, JobId
 from runtime.core.knowledge import Embedding
 from runtime.recall.marks import Shelfmark
@@ -94,7 +92,6 @@ class Batch:
     parts: list[Part]
     is_apart: bool = False
     """Whether it was split off one that failed, to find out which document is to blame."""
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     is_settled: bool = False
     """Whether each of its parts was stored, or went back to its unit."""
 

@@ -33,6 +33,7 @@ _ITEM_TYPES = (
     *["VARCHAR", "BIGINT", "VARCHAR", "BOOLEAN"],
 )
 """Of `_COLUMNS`, then of the fingerprints and `is_former`."""
+_MARKS = "text_hash, simhash, sayings_hash, is_former"
 _DOCUMENT_COLUMNS = (
     *("id", "name", "attributes", "tags", "content_hash", "size_bytes", "text_bytes", "created_at"),
     *("changed_at", "valid_from", "valid_to", "expires_at", "ended_at", "importance"),
@@ -148,7 +149,7 @@ def insert_items(pen: Pen, home: Shelfmark, new: Sequence[NewRow]) -> list[Chunk
     rows = [[*_values(each.item), *each.marks, each.is_former] for each in new]
     columns = ", ".join(f"unnest(${place}::{kind}[])" for place, kind in enumerate(_ITEM_TYPES, start=2))
     pen.execute(
-        f"INSERT INTO item (ns, {_COLUMNS}, text_hash, simhash, sayings_hash, is_former) SELECT $1, {columns}",
+        f"INSERT INTO item (ns, {_COLUMNS}, {_MARKS}) SELECT $1, {columns}",
         [home.ns, *(list(column) for column in zip(*rows, strict=True))],
     )
     items = [each.item for each in new]

@@ -169,13 +169,17 @@ async def test_prompts_run_side_by_side_and_a_stream_hears_each_in_turn(tmp_path
 
 
 async def test_no_more_runs_live_at_once_than_the_model_has_sequences(tmp_path: Path) -> None:
-    live, most = 0, 0
+    live, most, begun = 0, 0, 0
+    companion = Hold()
 
     def script(request: ChatRequest, index: int) -> Any:
-        nonlocal live, most
-        live += 1
+        nonlocal live, most, begun
+        live, begun = live + 1, begun + 1
         most = max(most, live)
         yield Began(prompt_tokens=1)
+        if begun == 1:
+            yield companion  # the first waits until the second lives beside it
+        companion.release()
         yield Delta(text="x")
         live -= 1
         yield Ended(reason="stop", usage=Usage())
@@ -186,7 +190,8 @@ async def test_no_more_runs_live_at_once_than_the_model_has_sequences(tmp_path: 
         stage.openai() as client,
     ):
         stage.pool.play(script)
-        answer = await client.completions.create(model="m", prompt=["p"] * 20)
+        with anyio.fail_after(10):
+            answer = await client.completions.create(model="m", prompt=["p"] * 20)
 
     assert len(answer.choices) == 20
     assert most == 2

@@ -211,6 +211,7 @@ async def test_small_documents_go_to_the_model_together(tmp_path: Path) -> None:
         assert all(stage.embedder.are_background)
 
 
+@pytest.mark.timeout(400)
 async def test_five_hundred_documents_keep_all_queues_within_their_bounds(tmp_path: Path) -> None:
     most_open = 0
     at_once = most_at_once = 0

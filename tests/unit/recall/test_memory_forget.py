@@ -126,7 +126,7 @@ async def test_no_word_of_a_forgotten_item_is_left_in_the_text_index(tmp_path: P
 
 def _terms(folder: Path) -> set[str]:
     """Return every word in the dictionaries of an index's segments, of removed entries, too."""
-    found = set()
+    found: set[str] = set()
     for meta in folder.rglob("meta.json"):
         searcher = tantivy.Index.open(str(meta.parent)).searcher()
         for field in ("text", "plain", "title"):

@@ -60,6 +60,8 @@ class Look(NamedTuple):
 tenants = st.sampled_from([ADA, BOB])
 places = st.integers(0, 6)
 texts = st.sampled_from(TEXTS)
+Step = Remember | Reword | Pin | Forget | Tick | Look
+
 steps = st.one_of(
     st.builds(
         Remember,
@@ -124,7 +126,7 @@ class Model:
     def now(self) -> float:
         return self.stage.clock.now()
 
-    async def do(self, step: Any) -> None:
+    async def do(self, step: Step) -> None:
         match step:
             case Remember():
                 await self.remember(step)
@@ -276,7 +278,7 @@ def _told(item: Item) -> tuple[Any, ...]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps, min_size=5, max_size=14))
-def test_the_memory_says_what_a_list_of_items_would_say(script: list[Any]) -> None:
+def test_the_memory_says_what_a_list_of_items_would_say(script: list[Step]) -> None:
     async def _play() -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with open_memory_stage(Path(folder)) as stage:

@@ -187,7 +187,7 @@ async def test_a_file_of_freed_blocks_is_made_smaller_at_the_start(
         mark = await store.collection()
         await store.document(mark, "a", "text")
         for sql in (
-            "CREATE TABLE junk AS SELECT md5(range::VARCHAR) AS x FROM range(200000)",
+            "CREATE TABLE junk AS SELECT md5(range::VARCHAR) AS x FROM range(600000)",
             "CHECKPOINT",
             "DROP TABLE junk",
             "CHECKPOINT",
