@@ -45,7 +45,7 @@ _BATCH = 1024
 _BLOCK = 4096
 """Numbers whose facts are weighed together when the oldest have to go."""
 _GATHER_S = 0.25
-"""Between two commits of the facts that nobody waits for: a commit costs milliseconds, and a request makes ten
+"""Between two commits of facts that nobody waits for: a commit costs milliseconds, and a request makes ten
 facts in as many moments. A crash loses no more than that."""
 _RETRY_S = 1.0
 _RETENTION_EVERY_S = 3600.0

@@ -6,7 +6,7 @@ Everything that goes on by itself (reading, vectors, following, upkeep) is a tas
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,9 +34,9 @@ from runtime.recall.lexical.arm import TextIndex, open_text_index
 from runtime.recall.marks import Marks, load_marks
 from runtime.recall.memory.given import Given as MemoryGiven
 from runtime.recall.memory.memories import RecallMemories
-from runtime.recall.memory.tables import MEMORY_TABLES
+from runtime.recall.memory.tables import MEMORY_TABLES, drop_memory
 from runtime.recall.parse.limits import Limits
-from runtime.recall.parse.reader import Reader, open_reader
+from runtime.recall.parse.reader import open_reader
 from runtime.recall.schema import TABLES
 from runtime.recall.search import HybridSearcher, Reading
 from runtime.recall.search_candidates import Arms
@@ -46,6 +46,7 @@ from runtime.recall.snapshots import Snapshots
 from runtime.recall.truth import Pen, Truth, load_truth
 from runtime.recall.upkeep import Upkeep
 from runtime.recall.vectors.index import VectorIndex
+from runtime.recall.wiping import Wiper
 
 DATABASE_FILE = "recall.duckdb"
 SNAPSHOTS_FOLDER = "snapshots"
@@ -116,13 +117,17 @@ async def open_recall(folder: Path, settings: RecallSettings, given: Given) -> A
         open_reader(settings.readers) as reader,
         anyio.create_task_group() as tasks,
     ):
+        wiper = Wiper(store.text.compact)
+        given = replace(given, publish=_noting(wiper, given.publish))
         stores = Stores(store.truth, store.marks, store.documents, store.blobs, given.clock, given.publish)
         ingestion = Ingestion(stores, reader, given.embedder, _pace(settings))
-        opened, memories = _assemble(store, ingestion, reader, settings, given)
+        opened, memories = _assemble(store, ingestion, settings, given)
+        await memories.resume()
         await tasks.start(ingestion.run_forever)
         await tasks.start(memories.run_forever)
         tasks.start_soon(store.text.follow_forever)
         tasks.start_soon(opened.upkeep.run_forever)
+        tasks.start_soon(wiper.run_forever)
         try:
             yield opened
         finally:
@@ -158,7 +163,7 @@ async def _open_store(folder: Path, settings: RecallSettings, clock: Clock) -> A
 
 
 def _assemble(
-    store: _Store, ingestion: Ingestion, reader: Reader, settings: RecallSettings, given: Given
+    store: _Store, ingestion: Ingestion, settings: RecallSettings, given: Given
 ) -> tuple[OpenRecall, RecallMemories]:
     def tell_search(event: RecallSearched, *, tenant: TenantId) -> object:
         return given.publish(event, tenant)
@@ -177,7 +182,7 @@ def _assemble(
         clock,
         defaults=EmbeddingDefaults(given.embedding_model),
         reembed=ingestion.reembed,
-        removed=(ingestion.forget,),
+        removed=(ingestion.forget, drop_memory),
     )
     memories = RecallMemories(
         MemoryGiven(
@@ -206,6 +211,14 @@ def _assemble(
         care=StoreCare(truth, store.blobs, snapshots, clock, store.text),
     )
     return OpenRecall(recall, truth, marks, store.text, store.vectors, upkeep), memories
+
+
+def _noting(wiper: Wiper, publish: Callable[[Fact, TenantId], object]) -> Callable[[Fact, TenantId], object]:
+    def _publish(fact: Fact, tenant: TenantId) -> object:
+        wiper.note(fact)
+        return publish(fact, tenant)
+
+    return _publish
 
 
 def _upkeep(

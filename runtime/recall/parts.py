@@ -26,7 +26,7 @@ class Allowed(Protocol):
 
     @property
     def is_everything(self) -> bool:
-        """Whether the query narrows nothing and nothing is left out: then an arm need not look any further."""
+        """Whether the query narrows nothing and nothing is left out: then an arm need not look further."""
 
     @property
     def ids(self) -> Ids:

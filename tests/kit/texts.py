@@ -65,6 +65,11 @@ class AllowedIds:
         """How many there are."""
         return len(self.given)
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return False
+
     def contains(self, ids: Ids) -> NDArray[np.bool_]:
         """Tell of each id whether it is among them."""
         return np.isin(ids, self.ids)

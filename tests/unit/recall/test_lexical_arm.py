@@ -249,6 +249,8 @@ async def test_words_of_what_was_removed_go_from_the_files(
     async def kept() -> int:
         return int((await index._volume(1).ready()).searcher().doc_freq("text", "verysecretword"))
 
+    await put(truth, 1, "first", "it makes the index")
+    await index.follow()
     await put(truth, 1, "a", "verysecretword stays here", *["other text"] * 20)
     await put(truth, 1, "b", "something that stays")
     await index.follow()

@@ -1,4 +1,4 @@
-"""Whatever is written, removed, dropped, trimmed and reopened: a search finds what a look at all texts finds."""
+"""Whatever is written, removed, dropped and trimmed: a search finds what a look at all texts finds."""
 
 import string
 from collections.abc import Mapping
