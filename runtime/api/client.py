@@ -162,12 +162,34 @@ class LarClient:
             yield _piece_of(chunk)
         raise ServerUnreachable(f"{self._address} closed the connection in mid-answer. Ask again.")
 
-    async def _ask(self, method: str, path: str, answer: type[_T]) -> _T:
+    async def ask(
+        self, method: str, path: str, answer: type[_T], *, limit_s: float = ANSWER_S, **more: Any
+    ) -> _T:
+        """Send any request and decode its answer; `more` goes to aiohttp. None stands for an empty answer.
+
+        Raises ServerUnreachable, ServerRefused.
+        """
+        timeout = aiohttp.ClientTimeout(total=limit_s, sock_connect=CONNECT_S)
+        return await self._ask(method, path, answer, timeout=timeout, **more)
+
+    async def pieces(self, path: str, silence_s: float = SILENCE_S) -> AsyncGenerator[bytes, None]:
+        """Yield a long answer as it comes. Raises ServerUnreachable, ServerRefused."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=silence_s)
         try:
-            async with self._opened().request(method, f"{self._address}{path}") as response:
+            async with self._opened().get(f"{self._address}{path}", timeout=timeout) as response:
+                if response.status >= 400:
+                    _check(response.status, await response.read())
+                async for piece in response.content.iter_any():
+                    yield piece
+        except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+            raise self._unreachable(problem) from problem
+
+    async def _ask(self, method: str, path: str, answer: type[_T], **more: Any) -> _T:
+        try:
+            async with self._opened().request(method, f"{self._address}{path}", **more) as response:
                 content = await response.read()
                 _check(response.status, content)
-                return msgspec.json.decode(content, type=answer)
+                return msgspec.json.decode(content or b"null", type=answer)
         except msgspec.MsgspecError as problem:
             message = (
                 f"{self._address}{path} does not answer like Lar ({problem}). Another program may be there."

@@ -39,10 +39,12 @@ def matching(where: Filter, columns: Mapping[str, AttributeColumn], rows: int) -
             return _compared(where, columns.get(where.key), rows)
         case Compound(type="not"):
             return ~matching(where.filters[0], columns, rows)
-        case Compound(type="and"):
-            return np.logical_and.reduce([matching(each, columns, rows) for each in where.filters])
         case Compound():
-            return np.logical_or.reduce([matching(each, columns, rows) for each in where.filters])
+            join = operator.iand if where.type == "and" else operator.ior
+            mask = matching(where.filters[0], columns, rows)
+            for each in where.filters[1:]:
+                mask = join(mask, matching(each, columns, rows))
+            return mask
 
 
 def _comparisons(where: Filter, depth: int) -> Iterator[Comparison]:
@@ -92,7 +94,7 @@ def _compared(comparison: Comparison, column: AttributeColumn | None, rows: int)
         case "ne" | "nin":
             return ~_equal(column, values)
         case "exists":
-            return (column.kinds != ABSENT) == values[0]
+            return column.kinds != ABSENT if values[0] else column.kinds == ABSENT
         case "contains":
             needle = str(values[0]).casefold()
             return _with_text(column, [needle in text for text in column.folded])
@@ -135,7 +137,8 @@ def _ordered(column: AttributeColumn, order: _Order, value: Scalar) -> Mask:
         case str():
             return _with_text(column, [order(text, value) for text in column.dictionary.texts])
         case bool():
-            return (column.kinds == BOOL) & order(column.numbers, float(value))
+            is_true: Mask = (column.kinds == BOOL) & order(column.numbers, float(value))
+            return is_true
         case _:
             return _ordered_numbers(column, order, value)
 
@@ -158,7 +161,7 @@ def _ordered_numbers(column: AttributeColumn, order: _Order, value: float) -> Ma
 def _with_text(column: AttributeColumn, is_wanted: Sequence[bool] | Mask) -> Mask:
     """Return the rows whose text is a wanted one of the dictionary."""
     wanted = np.asarray(is_wanted, np.bool_)
-    mask = column.kinds == TEXT
+    mask: Mask = column.kinds == TEXT
     if not wanted.any():
         return np.zeros(len(mask), np.bool_)
     mask[mask] = wanted[column.codes[mask]]

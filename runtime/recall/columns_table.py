@@ -94,7 +94,8 @@ class Table:
         code = self._tags.find(tag)
         if code is None:
             return np.empty(0, np.int32)
-        return self._tagged[self._tagged[:, 0] == code, 1]
+        rows: NDArray[np.int32] = self._tagged[self._tagged[:, 0] == code, 1]
+        return rows
 
     def put_documents(self, documents: Sequence[DocumentRow]) -> None:
         """Add documents, or replace what is known of them. One without a chunk is not there yet."""

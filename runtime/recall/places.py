@@ -4,13 +4,15 @@ What a reader was given never changes under it: new ids are written behind its v
 written to a copy. A removed id stays, nowhere, until its owner begins anew.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ids: TypeAlias = NDArray[np.int64]
 RowNumbers: TypeAlias = NDArray[np.int32]
+
+S = TypeVar("S", bound=np.generic)
 
 NOWHERE = -1
 """The place of an id that is unknown or removed. As an index it means the last element."""
@@ -81,12 +83,14 @@ def find_places(known: Ids, places: RowNumbers, ids: Ids) -> RowNumbers:
     return np.where(known[positions] == ids, places[positions], np.int32(NOWHERE))
 
 
-def with_room(array: NDArray[np.generic], used: int, needed: int) -> NDArray[np.generic]:
+def with_room(array: NDArray[S], used: int, needed: int) -> NDArray[S]:
     """Return the array, or a greater copy of its used part, with room for `needed` elements."""
     if needed <= len(array):
         return array
 
-    greater = np.empty((max(_LEAST_ROOM, needed, int(used * _ROOM)), *array.shape[1:]), array.dtype)
+    greater: NDArray[S] = np.empty(
+        (max(_LEAST_ROOM, needed, int(used * _ROOM)), *array.shape[1:]), array.dtype
+    )
     greater[:used] = array[:used]
     return greater
 
@@ -96,4 +100,5 @@ def _is_at(known: Ids, positions: NDArray[np.int64], ids: Ids) -> NDArray[np.boo
         return np.zeros(len(ids), np.bool_)
 
     within = np.minimum(positions, len(known) - 1)
-    return known[within] == ids
+    is_at: NDArray[np.bool_] = known[within] == ids
+    return is_at

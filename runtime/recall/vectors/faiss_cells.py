@@ -63,4 +63,5 @@ class FaissCells:
         if mask is not None:
             parameters.sel = bitmap(mask)
         _, rows = self._index.search(query[None, :], limit, params=parameters)
-        return rows[0][rows[0] >= 0]
+        found: Rows = rows[0][rows[0] >= 0]
+        return found

@@ -153,4 +153,5 @@ def _trials(sample: Floats) -> Floats:
     chosen = sample[chance.choice(len(sample), min(_TRIALS, len(sample)), replace=False)]
     noise = chance.standard_normal(chosen.shape).astype(np.float32)
     noisy = chosen + _NOISE * noise / np.linalg.norm(noise, axis=1, keepdims=True)
-    return (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    trials: Floats = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    return trials

@@ -75,7 +75,7 @@ def read_delta(
             ids.append(page_ids)
             vectors.append(page_vectors)
     all_ids = np.concatenate(ids)
-    removed = np.empty(0, np.int64)
+    removed = np.setdiff1d(np.array(changes.chunks, np.int64), all_ids, assume_unique=True)
     return Delta(removed, all_ids, np.concatenate(vectors), changes.newest)
 
 

@@ -89,7 +89,7 @@ class Shard:
         with self.gate.reading():
             places = self._places.find(chunks)
             rows = np.flatnonzero(places != NOWHERE)
-            found = np.minimum(self._exact(query, places[rows]), np.float32(1))
+            found = np.minimum(self._exact(query, places[rows].astype(np.int64)), np.float32(1))
         result: list[float | None] = [None] * len(chunks)
         for row, score in zip(rows.tolist(), found.tolist(), strict=True):
             result[row] = score
@@ -170,7 +170,7 @@ class Shard:
         """Leave out what is here already, bit by bit: a log entry may concern another space."""
         places = self._places.find(ids)
         known = np.flatnonzero(places != NOWHERE)
-        is_same = (self.segment.take(places[known]) == vectors[known]).all(axis=1)
+        is_same = (self.segment.take(places[known].astype(np.int64)) == vectors[known]).all(axis=1)
         is_new: Mask = np.ones(len(ids), np.bool_)
         is_new[known[is_same]] = False
         return ids[is_new], vectors[is_new]

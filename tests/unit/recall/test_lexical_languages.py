@@ -175,7 +175,7 @@ def marked(index: TextIndex, question: str, text: str, language: str = "en") -> 
     return [text[span.start : span.end] for span in index.highlights(question, text, language)]
 
 
-def test_highlights_are_the_words_that_were_found(tmp_path: Path, truth: Truth, index: TextIndex) -> None:
+async def test_highlights_are_the_words_that_were_found(index: TextIndex) -> None:
     text = "😀 The Foxes ran; a fox runs. Café Cafe\u0301 user_id — 東京都 naïve"
 
     assert marked(index, "fox running the", text) == ["Foxes", "fox", "runs"]

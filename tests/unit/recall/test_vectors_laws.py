@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,8 @@ class Model:
                     self._forget(name)
             case "trim":
                 await self.truth.trim(self.truth.newest)
+            case _:
+                """Nothing is written: a step on what is not there, or one that concerns the readers alone."""
 
     def seen(self, query: Query, scope: Scope | None, now: float) -> list[ChunkId]:
         """Return the chunks that a query may see."""
@@ -178,7 +181,8 @@ class Model:
             vector[0] = np.nan
         if kind == 2:
             vector[1] = np.inf
-        return vector.astype("<f2")
+        result: NDArray[np.float16] = vector.astype("<f2")
+        return result
 
     def _name(self, name: str) -> str:
         return f"{name}-{self.ns}"
@@ -314,7 +318,7 @@ async def test_readers_beside_a_writer_see_whole_commits(truth: Truth) -> None:
             for _ in range(3):
                 tasks.start_soon(_read)
             for version in range(1, pairs):
-                await truth.write(lambda pen, version=version: _replace(pen, version))
+                await truth.write(partial(_replace, version=version))
             is_written.set()
 
     assert seen
