@@ -114,6 +114,24 @@ async def open_server(launch: Launch) -> AsyncIterator[Bound]:
 
 
 @asynccontextmanager
+async def open_trial(launch: Launch, folder: Path) -> AsyncIterator[Recall]:
+    """Run Recall over a folder of its own with the models of the home: no server, no journal."""
+    bus = Bus(SystemClock(), 0)
+    async with anyio.create_task_group() as tasks:
+        models, pool, runs = await _assemble(launch, bus, tasks)
+        tasks.start_soon(pool.sweep_forever)
+        try:
+            given = _given(launch, bus, runs, models)
+            async with open_recall(folder, launch.settings.recall, given) as opened:
+                yield opened.recall
+        finally:
+            with anyio.CancelScope(shield=True):  # both steps have a bound of their own
+                await runs.stop(0.0)
+                await pool.aclose()
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def _open_bus(journal: DuckJournal) -> AsyncIterator[tuple[Bus, DuckJournal]]:
     """Open the bus and keep what it carries; at the end the last facts are stored."""
     last_seq = await journal.last_seq()

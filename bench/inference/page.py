@@ -15,22 +15,25 @@ _OPENING = (
 _HOW = """## How to run it
 
 ```sh
-make bench ARGS="inference --write docs/benchmarks.md"   # this page, about 20 minutes on two cores
-make bench ARGS="inference --quick"                      # smaller workloads, about 5 minutes
-make bench ARGS="inference --llama-server PATH"          # against a llama-server that you built yourself
-make bench                                               # every benchmark
+make bench ARGS="inference --write docs/benchmarks.md"    # this page: half an hour a round on two cores
+make bench ARGS="inference --only decode --write PAGE"    # one workload anew, the others as they are
+make bench ARGS="inference --quick"                       # smaller workloads, about ten minutes
+make bench ARGS="inference --llama-server PATH"           # against a llama-server that you built yourself
+make bench                                                # every benchmark
 ```
 
-Nothing else should run on the machine meanwhile."""
+Nothing else should run on the machine meanwhile. What was measured is kept after each workload, so a run
+may be cut short and go on later."""
 _METHOD = """## Method
 
 - **Servers.** Lar as it is installed, with the catalogue's settings of the model. The peer is llama-server,
   whose scheduler is also what Ollama and LocalAI run, on the same weights with as many threads, started in
   three ways: its defaults (4 slots over one cache), 8 slots over one cache of 16,384 tokens, and 1 slot with
   a context of 4,096 and `-b 512 -ub 512`, as Ollama starts it.
-- **One at a time.** Each server runs alone and is started afresh in each round, without any stored cache; the
-  order rotates from round to round. Figures are medians over the rounds, with the least and the most where
-  there was more than one round.
+- **One at a time.** A workload is put to all servers, one right after the other; each runs alone and is
+  started afresh for it, without any stored cache. The order rotates from round to round. Figures are medians
+  over the rounds, with the least and the most where there was more than one round. Servers are compared
+  within a workload, never across: a shared machine is not equally fast all day.
 - **Requests** are streamed chats at temperature 0, a connection each. All servers of a round get the same
   words; each round has new ones, so that a cold prefix is cold. Answers have a fixed length (`ignore_eos`),
   except those in the form of a schema. Times are taken at the client, tokens are each server's own count.

@@ -86,7 +86,8 @@ def nearest(corpus: Corpus, limit: int) -> list[list[int]]:
 
 
 def _normalised(vectors: Vectors) -> Vectors:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    normalised: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return normalised
 
 
 def _point(

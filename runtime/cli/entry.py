@@ -16,6 +16,7 @@ from runtime.cli.output import (
     CommandFailed,
     fail,
 )
+from runtime.cli.recall_arguments import add_mcp_commands, add_recall_commands
 from runtime.config import find_home
 from runtime.core.errors import SettingsInvalid, StoreUnavailable, sole_cause
 from runtime.core.version import __version__
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_server_commands(commands)
     _add_model_commands(commands)
+    add_recall_commands(commands)
+    add_mcp_commands(commands)
     _add_key_commands(commands)
     return parser
 

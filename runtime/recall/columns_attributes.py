@@ -14,6 +14,8 @@ from runtime.recall.places import with_room
 
 ABSENT, TEXT, NUMBER, BOOL = 0, 1, 2, 3
 """Kinds of what stands in a row."""
+_TEXT_BYTES = 150
+"""About what a text of a dictionary takes, besides its characters."""
 
 
 class Dictionary:
@@ -21,6 +23,8 @@ class Dictionary:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.memory_bytes = 0
+        """About what it takes; counted as texts come, since it is asked for after every search."""
         self._codes: dict[str, int] = {}
 
     def code(self, text: str) -> int:
@@ -28,6 +32,7 @@ class Dictionary:
         code = self._codes.setdefault(text, len(self.texts))
         if code == len(self.texts):
             self.texts.append(text)
+            self.memory_bytes += _TEXT_BYTES + len(text)
         return code
 
     def find(self, text: str) -> int | None:
@@ -72,8 +77,8 @@ class AttributeColumn:
     @property
     def memory_bytes(self) -> int:
         """About what it takes."""
-        texts = sum(map(len, self.dictionary.texts)) + 150 * len(self.dictionary.texts)
-        return int(self._kinds.nbytes + self._numbers.nbytes + self._codes.nbytes) + texts
+        arrays = self._kinds.nbytes + self._numbers.nbytes + self._codes.nbytes
+        return int(arrays) + self.dictionary.memory_bytes
 
     def grow(self, rows: int) -> None:
         """Make it so many rows long; the new ones are absent."""

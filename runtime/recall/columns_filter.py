@@ -40,10 +40,12 @@ def matching(where: Filter, columns: Mapping[str, AttributeColumn], rows: int) -
         case Compound(type="not"):
             return ~matching(where.filters[0], columns, rows)
         case Compound():
-            join = operator.iand if where.type == "and" else operator.ior
             mask = matching(where.filters[0], columns, rows)
             for each in where.filters[1:]:
-                mask = join(mask, matching(each, columns, rows))
+                if where.type == "and":
+                    mask &= matching(each, columns, rows)
+                else:
+                    mask |= matching(each, columns, rows)
             return mask
 
 
@@ -94,7 +96,8 @@ def _compared(comparison: Comparison, column: AttributeColumn | None, rows: int)
         case "ne" | "nin":
             return ~_equal(column, values)
         case "exists":
-            return column.kinds != ABSENT if values[0] else column.kinds == ABSENT
+            is_absent: Mask = column.kinds == ABSENT
+            return ~is_absent if values[0] else is_absent
         case "contains":
             needle = str(values[0]).casefold()
             return _with_text(column, [needle in text for text in column.folded])

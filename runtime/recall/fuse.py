@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from runtime.core.knowledge import Embedding
 from runtime.recall.parts import Ids
 
 Scores: TypeAlias = NDArray[np.float64]
@@ -42,6 +43,21 @@ class Candidates(NamedTuple):
     """Cosine; NaN where a chunk has no vector (yet)."""
     group: NDArray[np.int64]
     """Chunks of one group have vectors of one embedding: only those can be compared."""
+
+
+class Gathered(NamedTuple):
+    """What both arms found in all namespaces."""
+
+    candidates: Candidates
+    bm25: Scores
+    """As the arm of words gave it; NaN where it had no part."""
+    sight: NDArray[np.int64]
+    """Of each candidate the place of its namespace."""
+    embeddings: tuple[Embedding, ...]
+    """Of each group."""
+    coverage: float
+    """How well words cover the question, where they do it best."""
+    notes: tuple[str, ...]
 
 
 class Fused(NamedTuple):

@@ -146,6 +146,7 @@ async def _open_store(folder: Path, settings: RecallSettings, clock: Clock) -> A
         text = await open_text_index(folder / "text", truth)
         blobs = BlobStore(folder / "files")
         await blobs.open()
+        vectors = VectorIndex(truth, budget_bytes=shares.vectors)
         try:
             yield _Store(
                 database=database,
@@ -154,12 +155,13 @@ async def _open_store(folder: Path, settings: RecallSettings, clock: Clock) -> A
                 documents=DocumentRows(truth, marks, clock),
                 blobs=blobs,
                 text=text,
-                vectors=VectorIndex(truth, budget_bytes=shares.vectors),
+                vectors=vectors,
                 columns=Columns(truth, budget_bytes=shares.columns),
             )
         finally:
             with anyio.CancelScope(shield=True):  # a commit of what is indexed: bounded by its size
                 await text.aclose()
+                await vectors.aclose()
 
 
 def _assemble(

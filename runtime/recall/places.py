@@ -19,6 +19,8 @@ NOWHERE = -1
 _ROOM = 1.25
 """How much greater a full array is made: appending costs little, and at most a fifth lies idle."""
 _LEAST_ROOM = 256
+_MANY_SHARE = 8
+"""Of so many numbers between the first id and the last, one is asked for: then a table is faster."""
 
 
 class Places:
@@ -79,8 +81,21 @@ def find_places(known: Ids, places: RowNumbers, ids: Ids) -> RowNumbers:
     if not len(known):
         return np.full(len(ids), NOWHERE, np.int32)
 
+    first, span = int(known[0]), int(known[-1] - known[0]) + 1
+    if len(ids) * _MANY_SHARE >= span:
+        return _look_up(known - first, places, ids - first, span)
+
     positions = np.minimum(np.searchsorted(known, ids), len(known) - 1)
     return np.where(known[positions] == ids, places[positions], np.int32(NOWHERE))
+
+
+def _look_up(known: Ids, places: RowNumbers, ids: Ids, span: int) -> RowNumbers:
+    """Find many ids that lie close together by a table of all numbers between."""
+    table: RowNumbers = np.full(span, NOWHERE, np.int32)
+    table[known] = places
+    found: RowNumbers = table[np.clip(ids, 0, span - 1)]
+    found[(ids < 0) | (ids >= span)] = NOWHERE
+    return found
 
 
 def with_room(array: NDArray[S], used: int, needed: int) -> NDArray[S]:

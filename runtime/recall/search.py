@@ -20,7 +20,7 @@ from runtime.core.recall_facts import RecallSearched
 from runtime.recall import fuse
 from runtime.recall.documents import DocumentRows
 from runtime.recall.marks import Marks, Shelfmark
-from runtime.recall.search_candidates import Arms, Gathered, Gathering, Sight
+from runtime.recall.search_candidates import Arms, Gathering, Sight
 from runtime.recall.search_hits import HitMaker
 from runtime.recall.search_languages import known_languages, known_share
 from runtime.recall.search_models import Missing, QueryModels
@@ -125,7 +125,7 @@ class HybridSearcher:
         ]
         return await anyio.to_thread.run_sync(listing, ids, created)
 
-    async def _weights(self, gathered: Gathered, sights: Sequence[Sight], query: Query) -> list[float]:
+    async def _weights(self, gathered: fuse.Gathered, sights: Sequence[Sight], query: Query) -> list[float]:
         """Return the vectors' share of each group: as asked for, or by coverage and language."""
         if query.vector_weight is not None or query.arm != "hybrid":
             return [1.0 if query.vector_weight is None else query.vector_weight] * len(gathered.embeddings)
@@ -140,7 +140,7 @@ class HybridSearcher:
         return weights
 
     async def _known_share(
-        self, known: frozenset[str], group: int, gathered: Gathered, sights: Sequence[Sight]
+        self, known: frozenset[str], group: int, gathered: fuse.Gathered, sights: Sequence[Sight]
     ) -> float:
         """Return the share of the texts in question that are in a known language.
 

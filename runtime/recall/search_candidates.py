@@ -13,11 +13,10 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 import numpy as np
-from numpy.typing import NDArray
 
 from runtime.core.ids import ChunkId
-from runtime.core.knowledge import Embedding, Query
-from runtime.recall.fuse import Candidates
+from runtime.core.knowledge import Query
+from runtime.recall.fuse import Candidates, Gathered
 from runtime.recall.marks import Shelfmark
 from runtime.recall.parts import Allowed, Narrowing, Scored, TextArm, TextFound, VectorArm
 from runtime.recall.search_models import Missing, QueryModels
@@ -42,21 +41,6 @@ class Sight(NamedTuple):
 
     mark: Shelfmark
     allowed: Allowed
-
-
-class Gathered(NamedTuple):
-    """What was found."""
-
-    candidates: Candidates
-    bm25: NDArray[np.float64]
-    """As the arm of words gave it; NaN where it had no part."""
-    sight: NDArray[np.int64]
-    """Of each candidate the place of its namespace."""
-    embeddings: tuple[Embedding, ...]
-    """Of each group."""
-    coverage: float
-    """How well words cover the question, where they do it best."""
-    notes: tuple[str, ...]
 
 
 @dataclass(slots=True)

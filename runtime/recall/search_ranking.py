@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from runtime.core.knowledge import ArmScores, StoredChunk
 from runtime.recall import fuse
 from runtime.recall.parts import Ids
-from runtime.recall.search_candidates import Gathered
 
 
 @dataclass(slots=True)
 class Ranking:
     """Candidates with their scores. A place is a candidate's position in the columns."""
 
-    gathered: Gathered
+    gathered: fuse.Gathered
     fused: fuse.Fused
     weights: list[float]
     """The vectors' share of each group."""
@@ -46,7 +45,7 @@ def listing(ids: Sequence[Ids], created_at: Sequence[fuse.Scores]) -> Ranking:
     zeros = np.zeros(flat.shape)
     candidates = fuse.Candidates(flat, none, none, np.zeros(flat.shape, dtype=np.int64))
     return Ranking(
-        gathered=Gathered(candidates, none, sight, (), 0.0, ()),
+        gathered=fuse.Gathered(candidates, none, sight, (), 0.0, ()),
         fused=fuse.Fused(zeros, zeros, zeros),
         weights=[0.0],
         scores=zeros,

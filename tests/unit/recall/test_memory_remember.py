@@ -120,6 +120,7 @@ async def test_an_item_is_stored_where_the_model_fails_or_hangs(
 ) -> None:
     home = await stage.learn()
     monkeypatch.setattr("runtime.recall.memory.preparing.EMBED_LIMIT_S", 0.01)
+    monkeypatch.setattr("runtime.recall.search_models.EMBED_LIMIT_S", 0.01)
 
     async def _fail(texts: object) -> None:
         raise ModelUnavailable(Fault(code="model_broken", message="broken"))

@@ -83,7 +83,7 @@ def _generating(job: Job, most: int) -> Span:
 
 
 def _prompt_spans(jobs: Sequence[Job], budget: int, whole: int) -> list[Span]:
-    """Share the budget out; it grows to the end of the oldest prompt where no more than `whole` is left of it."""
+    """Share the budget out; it grows to the oldest prompt's end where at most `whole` of that is ahead."""
     if not jobs or budget <= 0:
         return []
 
