@@ -9,7 +9,7 @@ An input whose tokens cannot fit is refused before anything is computed.
 from collections.abc import Sequence
 from typing import Literal
 
-from runtime.backends.engines.embedding.encoder import Encoder
+from runtime.backends.engines.embedding.encoder import Encoder, QueryTooLong
 from runtime.backends.engines.embedding.planner import Piece, Turn
 from runtime.backends.engines.embedding.vectors import cosine, pack_unit, squash
 from runtime.backends.protocol import Content, Embed, Embedded, Fault, Finished, Rerank, Scored, Started
@@ -39,6 +39,8 @@ class Job:
         self._work = work
         self._encoder = encoder
         self._texts = _texts_of(work, is_ranker=encoder.is_ranker)
+        self._again = len(work.query) if encoder.is_ranker and isinstance(work, Rerank) else 0
+        """Characters that are read with every text: a ranker's query."""
         self._rows: list[list[int]] = []
         self._waiting: list[Piece] = []
         self._computed_tokens = 0
@@ -58,7 +60,7 @@ class Job:
         while len(self._rows) < len(self._texts) and characters > 0:
             text = self._texts[len(self._rows)]
             self._rows.append(self._read_one(text, len(self._rows)))
-            characters -= max(1, len(text))
+            characters -= max(1, len(text)) + self._again
 
         if len(self._rows) == len(self._texts):
             self._begin()
@@ -117,7 +119,8 @@ class Job:
                 message = f"'{param}' {why}; the model's tokens are 0 to {encoder.vocabulary - 1}."
                 raise Unfit(Fault(code="invalid_request", message=message, param=param))
 
-        if len(text) > encoder.limit * _CHARACTERS_PER_TOKEN:
+        is_cut = encoder.is_ranker and encoder.cuts_documents
+        if not is_cut and len(text) > encoder.limit * _CHARACTERS_PER_TOKEN:
             raise _too_long(
                 param, f"{len(text)} {'characters' if isinstance(text, str) else 'tokens'}", encoder
             )
@@ -137,9 +140,20 @@ class Job:
             return self._encoder.wrap(text)
 
         if self._encoder.is_ranker and isinstance(self._work, Rerank):
-            return self._encoder.pair(self._work.query, text)
+            return self._pair(self._work.query, text)
 
         return self._encoder.tokenize(text, adds_special=True, parses_special=False)
+
+    def _pair(self, query: str, document: str) -> list[int]:
+        encoder = self._encoder
+        if len(query) > encoder.limit * _CHARACTERS_PER_TOKEN:
+            raise _too_long("query", f"{len(query)} characters", encoder)
+
+        try:
+            return encoder.pair(query, document)
+        except QueryTooLong as long:
+            size = f"{long.tokens} tokens, which leave no room for a document"
+            raise _too_long("query", size, encoder) from long
 
     def _param(self, index: int) -> str:
         if isinstance(self._work, Embed):

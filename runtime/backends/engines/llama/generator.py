@@ -95,6 +95,7 @@ class Generator:
         self._echoes.clear()
         self._files.clear()
         self._stage.keeper.close(_CLOSE_S)
+        self._stage.tokenizer.join()
         self._stage.model.close()
 
     # ---- before a step

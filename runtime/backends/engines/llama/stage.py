@@ -57,8 +57,9 @@ class Stage:
             is_exact=model.is_exact,
         )
         self.keeper = Keeper(self.context, self.planner, self.vault)
-        tokenizer = LazyTokenizer(self.vocabulary.pointer, self.vocabulary.ends)
-        self.compiler = Compiler(tokenizer, ends=self.ends)
+        self.tokenizer = LazyTokenizer(self.vocabulary.pointer, self.vocabulary.ends)
+        self.compiler = Compiler(self.tokenizer, ends=self.ends)
+        self.tokenizer.begin()
 
     def gauges(self) -> dict[str, float]:
         """Return what is counted of cells, prefixes and grammars."""

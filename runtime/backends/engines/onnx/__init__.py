@@ -1,1 +1,1 @@
-"""The ONNX Runtime engine: embedding models as ONNX files. The only package that imports onnxruntime."""
+"""The ONNX Runtime engine: embedders and rankers as ONNX files. The only package that imports onnxruntime."""

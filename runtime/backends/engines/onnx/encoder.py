@@ -1,36 +1,28 @@
-"""A sentence-transformers model as an ONNX file: tokens in, the mean of its last hidden states out."""
+"""An embedding or ranking model as an ONNX file: tokens in, vectors or scores out.
+
+States of tokens are pooled as the files beside the weights say, by their mean where these say nothing. Of a
+ranker's two labels the second is `fits`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as raised
-from tokenizers import Tokenizer
 
-from runtime.backends.engines.contract import LoadRefused
 from runtime.backends.engines.embedding.encoder import EncodeFailed
-from runtime.backends.protocol import Fault, Tuning
+from runtime.backends.engines.onnx.beside import Beside, Pooling, read_beside
+from runtime.backends.engines.onnx.graph import Graph, open_graph
+from runtime.backends.engines.onnx.pooling import Floats, pool
+from runtime.backends.engines.onnx.refusal import refused
+from runtime.backends.engines.onnx.words import Words, open_words
+from runtime.backends.protocol import Tuning
 
-TOKENIZER_FILE = "tokenizer.json"
-_HIDDEN = "last_hidden_state"
-_IDS, _MASK, _TYPES = "input_ids", "attention_mask", "token_type_ids"
-_ERRORS_ONLY = 3
-"""Of onnxruntime's log levels."""
+_TRIED_TOKENS = 1024
+"""A longer limit is believed where the model's own files state it: to try it would take a minute."""
 
-RUNTIME_ERRORS = (
-    raised.EPFail,
-    raised.Fail,
-    raised.InvalidArgument,
-    raised.InvalidGraph,
-    raised.InvalidProtobuf,
-    raised.NoModel,
-    raised.NoSuchFile,
-    raised.NotImplemented,
-    raised.RuntimeException,
-    RuntimeError,
-)
-"""What the library raises for a file or a batch that it cannot do; they share no root of their own."""
+
+class _Misshapen(EncodeFailed):
+    """What the model gives is neither vectors nor scores."""
 
 
 class OnnxEncoder:
@@ -38,143 +30,142 @@ class OnnxEncoder:
 
     name = "onnx"
     is_padded = True
-    is_ranker = False
+    cuts_documents = True
 
-    def __init__(self, session: onnxruntime.InferenceSession, tokenizer: Tokenizer, tuning: Tuning) -> None:
-        self._session = session
-        self._tokenizer = tokenizer
-        self._takes_types = any(each.name == _TYPES for each in session.get_inputs())
-        self._before, self._after = _specials(tokenizer)
+    def __init__(self, graph: Graph, words: Words, poolings: Sequence[Pooling], tuning: Tuning) -> None:
+        self._graph = graph
+        self._words = words
+        self._poolings = tuple(poolings) or ("mean",)
+        self.is_ranker = graph.output.kind == "scores"
         self.limit = tuning.context_tokens
         self.batch_tokens = tuning.batch_tokens
-        self.vocabulary = int(tokenizer.get_vocab_size(with_added_tokens=True))
-        self.dimensions = int(session.get_outputs()[0].shape[-1])
+        self.vocabulary = words.vocabulary
+        self.dimensions = 0
+        """Known once a batch was computed."""
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        if self.is_ranker:
+            return "ONNX cross-encoder; a document that is too long with its query is cut at its end"
+
+        pooled = f"{' and '.join(self._poolings)} pooling"
+        how = pooled if self._graph.output.kind == "states" else f"as {self._graph.output.name}"
+        return f"ONNX embedding model, {self.dimensions} dimensions, {how}"
 
     def tokenize(self, text: str, *, adds_special: bool, parses_special: bool) -> list[int]:
         """Return the tokens of a text; unless parsed, the name of a special token is text like any other."""
-        self._tokenizer.encode_special_tokens = not parses_special
-        return list(self._tokenizer.encode(text, add_special_tokens=adds_special).ids)
+        return self._words.tokenize(text, adds_special=adds_special, parses_special=parses_special)
 
     def wrap(self, tokens: Sequence[int]) -> list[int]:
         """Put the special tokens around, where they are missing."""
-        row = list(tokens)
-        if row[: len(self._before)] != self._before:
-            row = self._before + row
-        if self._after and row[-len(self._after) :] != self._after:
-            row += self._after
-
-        return row
+        return self._words.wrap(tokens)
 
     def pair(self, query: str, document: str) -> list[int]:
-        """Return query and document as one row."""
-        return list(self._tokenizer.encode(query, document).ids)
+        """Return query and document as one row, the document cut where it must. Raises QueryTooLong."""
+        return self._words.pair(query, document, self.limit)
 
     def spell(self, token: int) -> bytes:
-        """Return a token as the vocabulary spells it: a piece within a word begins with `##`."""
-        return (self._tokenizer.id_to_token(token) or "").encode()
+        """Return a token as the vocabulary spells it."""
+        return self._words.spell(token)
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens; case and spaces are lost where the tokenizer drops them."""
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        """Return the text of tokens."""
+        return self._words.detokenize(tokens)
 
     def encode(self, rows: Sequence[Sequence[int]]) -> list[list[float]]:
         """Compute a batch. Raises EncodeFailed."""
         width = max(map(len, rows))
-        ids = np.zeros((len(rows), width), np.int64)
+        ids = np.full((len(rows), width), self._words.pad, np.int64)
         mask = np.zeros_like(ids)
+        types = np.zeros_like(ids)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = row
             mask[place, : len(row)] = 1
+            if self.is_ranker and self._graph.takes_types:
+                types[place, : len(row)] = self._words.types(row)
 
-        feed = {_IDS: ids, _MASK: mask}
-        if self._takes_types:
-            feed[_TYPES] = np.zeros_like(ids)
+        values = self._values(self._graph.run(ids, mask, types), mask.astype(np.float32))
+        if len(values) != len(rows):
+            raise EncodeFailed(f"it gave {len(values)} results for {len(rows)} texts")
 
-        try:
-            (hidden,) = self._session.run([self._session.get_outputs()[0].name], feed)
-        except RUNTIME_ERRORS as problem:
-            raise EncodeFailed(_first_line(problem)) from problem
+        return [[float(number) for number in row] for row in values.tolist()]
 
-        weights = mask[:, :, None].astype(np.float32)
-        means = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-        return [[float(number) for number in mean] for mean in means]
+    def try_out(self, tokens: int) -> None:
+        """Compute one text of so many tokens, and learn the width of a vector. Raises EncodeFailed."""
+        # Not padding, of which some models find the positions.
+        token = 1 if self._words.pad == 0 else 0
+        self.dimensions = len(self.encode([[token] * tokens])[0])
 
     def close(self) -> None:
         """Free the model."""
-        del self._session
+        del self._graph
+
+    def _values(self, found: Floats, mask: Floats) -> Floats:
+        expected = 3 if self._graph.output.kind == "states" else 2
+        if self.is_ranker:
+            return _logits(found)
+
+        if found.ndim != expected:
+            raise _Misshapen(f"gives {self._graph.output.name} of the shape {list(found.shape)}")
+
+        return pool(found, mask, self._poolings) if expected == 3 else found
 
 
 def open_encoder(path: Path, tuning: Tuning) -> OnnxEncoder:
-    """Load the model and its tokenizer, and compute the longest input once. Raises LoadRefused."""
+    """Load the model and its tokenizer, and compute a long input once. Raises LoadRefused."""
     if not path.is_file():
-        raise _refused(
+        raise refused(
             f"There is nothing at {path}. Install the model again, or correct its path in lar.toml."
         )
 
-    beside = path.with_name(TOKENIZER_FILE)
-    if not beside.is_file():
-        raise _refused(f"{path} needs a {TOKENIZER_FILE} beside it, which is missing.")
-
-    encoder = OnnxEncoder(_open_session(path, tuning), _open_tokenizer(beside), tuning)
+    beside = read_beside(path)
+    words = open_words(path, beside)
+    graph = open_graph(path, tuning.threads, beside.classifier)
+    _check(path, graph, words, beside)
+    encoder = OnnxEncoder(graph, words, beside.poolings, tuning)
+    encoder.limit = min(encoder.limit, beside.limit or encoder.limit)
+    tried = encoder.limit if beside.limit is None else min(encoder.limit, _TRIED_TOKENS)
     try:
-        encoder.encode([[0] * encoder.limit])
+        encoder.try_out(tried)
+    except _Misshapen as problem:
+        raise refused(f"{path} {problem}. Choose another model, or export it as such.") from problem
     except EncodeFailed as problem:
-        raise _refused(
-            f"The model at {path} cannot compute {encoder.limit} tokens: {problem}. "
+        raise refused(
+            f"The model at {path} cannot compute {tried} tokens: {problem}. "
             "Lower its context_tokens in lar.toml to what it was made for."
         ) from problem
 
     return encoder
 
 
-def _open_session(path: Path, tuning: Tuning) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = tuning.threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    # Between two steps no thread waits in a loop: other workers need the cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except RUNTIME_ERRORS as problem:
-        raise _refused(f"{path} cannot be loaded: {_first_line(problem)}.") from problem
-
-    taken = {each.name for each in session.get_inputs()}
-    made = session.get_outputs()[0]
-    if not {_IDS, _MASK} <= taken <= {_IDS, _MASK, _TYPES}:
-        raise _refused(f"{path} is no text embedding model: it takes {', '.join(sorted(taken))}.")
-
-    if made.name != _HIDDEN or len(made.shape) != 3 or not isinstance(made.shape[-1], int):
-        raise _refused(
-            f"{path} gives '{made.name}' {made.shape} first; '{_HIDDEN}' of known width is needed."
+def _check(path: Path, graph: Graph, words: Words, beside: Beside) -> None:
+    """Raise LoadRefused for a model whose results would be wrong."""
+    if graph.output.kind == "states" and beside.modules:
+        raise refused(
+            f"{path} gives states of tokens, but its modules.json computes {', '.join(beside.modules)} after "
+            "pooling, which this engine does not. Export it with the output 'sentence_embedding', which "
+            "holds all of it."
         )
 
-    return session
+    if graph.output.kind == "scores" and graph.takes_types and not words.tells_texts_apart:
+        raise refused(
+            f"{path} asks which text of a pair a token belongs to, and its tokenizer.json does not say so as "
+            "this engine knows it: 0 for the query, 1 after a special token. Save the model's own tokenizer."
+        )
 
 
-def _open_tokenizer(path: Path) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as problem:  # the library raises nothing narrower
-        raise _refused(f"{path} cannot be read: {_first_line(problem)}.") from problem
-
-    # The file asks for both; we cut nothing in silence and pad by ourselves.
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
-
-
-def _specials(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """Return the tokens that the model expects before and after a text."""
-    plain = tokenizer.encode("a", add_special_tokens=False).ids
-    whole = tokenizer.encode("a", add_special_tokens=True).ids
-    start = next((at for at in range(len(whole)) if whole[at : at + len(plain)] == plain), 0)
-    return whole[:start], whole[start + len(plain) :]
-
-
-def _refused(message: str) -> LoadRefused:
-    return LoadRefused(Fault(code="model_broken", message=message))
-
-
-def _first_line(problem: Exception) -> str:
-    return str(problem).strip().partition("\n")[0][:300].rstrip(".")
+def _logits(found: Floats) -> Floats:
+    """Return what is to become a score for each row. Raises EncodeFailed."""
+    labels = found.reshape(len(found), -1) if found.ndim in (1, 2) else found
+    match labels.shape[1:]:
+        case (1,):
+            return labels
+        case (2,):
+            # The softmax of the second label of two is the sigmoid of this.
+            return labels[:, 1:] - labels[:, :1]
+        case _:
+            raise _Misshapen(
+                f"gives scores of the shape {list(found.shape)}. A ranker has 1 label, or 2 of which the "
+                "second is that the document fits"
+            )

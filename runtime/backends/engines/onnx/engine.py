@@ -1,4 +1,4 @@
-"""The onnx engine: embedding models as ONNX files, on the processor."""
+"""The onnx engine: embedding and ranking models as ONNX files, on the processor."""
 
 from collections.abc import Callable, Set
 from pathlib import Path
@@ -12,7 +12,7 @@ from runtime.backends.protocol import Fault, ModelFacts, Tuning, Work
 
 
 class OnnxEngine:
-    """One embedding model. Loads it; the desk does the rest."""
+    """One embedding or ranking model. Loads it; the desk does the rest."""
 
     name = "onnx"
     version = str(onnxruntime.__version__)
@@ -32,9 +32,9 @@ class OnnxEngine:
             context_tokens=encoder.limit,
             sequences=tuning.sequences,
             vocabulary=encoder.vocabulary,
-            description=f"ONNX embedding model, {encoder.dimensions} dimensions, mean pooling",
-            dimensions=encoder.dimensions,
-            features=("embeddings", "rerank", "tokenize"),
+            description=encoder.description,
+            dimensions=0 if encoder.is_ranker else encoder.dimensions,
+            features=("rerank", "tokenize") if encoder.is_ranker else ("embeddings", "rerank", "tokenize"),
         )
 
     def submit(self, request: Work) -> None:
