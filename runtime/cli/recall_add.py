@@ -1,4 +1,4 @@
-"""`lar recall add`: files, folders, pipes and addresses are taken in, with progress and every failure told."""
+"""`lar recall add`: files, folders, pipes and addresses are taken in; every failure is told."""
 
 import argparse
 import sys

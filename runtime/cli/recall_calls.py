@@ -1,4 +1,4 @@
-"""What every command of `lar recall` does: find the server, speak to its recall, tell failures, find what is meant."""
+"""What all commands of `lar recall` do: reach the server's recall, tell failures, ask before, show text."""
 
 import sys
 import time

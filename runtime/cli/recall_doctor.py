@@ -57,7 +57,7 @@ def _check(chosen: argparse.Namespace) -> int:
         _show(finding)
     if not findings:
         say("✔ Everything that is stored was read, and fits together.")
-    elif any(not each.is_repaired for each in findings) and not chosen.repair:
+    elif open_ones and not chosen.repair:
         notice("'lar recall doctor --repair' mends what is derived.")
     return EXIT_FAILED if open_ones else EXIT_OK
 

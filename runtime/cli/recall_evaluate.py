@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import anyio
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -37,7 +36,7 @@ def measure(chosen: argparse.Namespace) -> int:
 
     result = _run(folder, trial)
     if chosen.json:
-        say_json({**msgspec.to_builtins(result), "arms": {name: each for name, each in result.arms.items()}})
+        say_json(result)
     else:
         _show(result)
     return 0

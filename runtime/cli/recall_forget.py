@@ -52,7 +52,7 @@ async def _find(recall: RemoteRecall, chosen: argparse.Namespace) -> Meant:
         found = await find_documents(recall, name, chosen.collection)
         if not found:
             raise CommandFailed(
-                f"There is no document '{name}'. Nothing was forgotten. 'lar recall list COLLECTION' shows names."
+                f"There is no document '{name}'; nothing was forgotten. 'lar recall list NAME' shows those there."
             )
 
         if len(found) > 1:

@@ -46,7 +46,7 @@ class JobsView:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
-        if kind is not None and issubclass(kind, BaseException) and not issubclass(kind, Exception):
+        if kind is not None and not issubclass(kind, Exception):
             notice("The server goes on with what it has. 'lar recall jobs' shows it, and can end it.")
 
     def sending(self, count: int) -> None:

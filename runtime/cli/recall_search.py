@@ -111,11 +111,11 @@ def show_found(found: Found, marks: Marks, *, is_explained: bool) -> None:
 
 
 def origin(hit: Hit) -> str:
-    """Tell where a hit comes from: `Minutes › Kitchen › Tea   minutes.md  doc_…`."""
+    """Tell where a hit comes from: `Minutes > Kitchen > Tea  minutes.md  doc_…`."""
     document = hit.document
     path = [document.title, *hit.chunk.heading] if document.title else [*hit.chunk.heading]
     titles = [each for place, each in enumerate(path) if each and each not in path[:place]]
-    words = " › ".join(one_line(each, 80) for each in titles)
+    words = " > ".join(one_line(each, 80) for each in titles)
     place = one_line(document.uri or document.name, 120)
     return "  ".join(each for each in (words, place, str(document.id)) if each)
 
@@ -140,10 +140,10 @@ def snippet(text: str, highlights: tuple[Span, ...], marks: Marks) -> str:
 def explain(scores: ArmScores) -> str:
     """Tell in one line how a score came about."""
     parts = [
-        f"words {scores.text:.2f} (rank {scores.text_rank})" if scores.text is not None else "words –",
+        f"words {scores.text:.2f} (rank {scores.text_rank})" if scores.text is not None else "no words",
         f"meaning {scores.vector:.3f} (rank {scores.vector_rank})"
         if scores.vector is not None
-        else "meaning –",
+        else "no meaning",
         f"normalised {scores.text_normalised:.2f}/{scores.vector_normalised:.2f}",
         f"share of meaning {scores.vector_weight:.2f}",
     ]

@@ -28,7 +28,7 @@ async def _show(recall: RemoteRecall, chosen: argparse.Namespace) -> None:
     if len(documents) > 1:
         ids = ", ".join(each.id for each in documents)
         raise CommandFailed(
-            f"'{chosen.name}' is the name of several documents: {ids}. Name one by its id, or say --collection."
+            f"'{chosen.name}' is the name of several documents: {ids}. Name one by its id, or --collection."
         )
 
     if documents:
@@ -46,7 +46,7 @@ async def _show_collection(recall: RemoteRecall, chosen: argparse.Namespace) -> 
             return
 
     raise CommandFailed(
-        f"Neither a document nor a collection is called '{chosen.name}'. 'lar recall list' shows what is there."
+        f"No document and no collection is called '{chosen.name}'. 'lar recall list' shows what is there."
     )
 
 
@@ -69,8 +69,8 @@ async def _show_document(recall: RemoteRecall, document: Document, chosen: argpa
 
 def _show_chunks(chunks: list[StoredChunk]) -> None:
     for chunk in chunks:
-        heading = " › ".join(clean(each) for each in chunk.heading)
-        say(f"── {chunk.ordinal + 1} · characters {chunk.start}–{chunk.end} · {heading}".rstrip(" ·"))
+        heading = " > ".join(clean(each) for each in chunk.heading)
+        say(f"── {chunk.ordinal + 1} · characters {chunk.start} to {chunk.end} · {heading}".rstrip(" ·"))
         say(clean(chunk.text))
 
 

@@ -238,10 +238,10 @@ async def _ask_in_parts(
 
 def _refused_length(fault: Fault, texts: Sequence[str]) -> int | None:
     """Return how long the text is that the model found too long; None where splitting does not help."""
-    if fault.code != "context_length_exceeded" or fault.param is None:
+    if fault.code != "context_length_exceeded" or fault.param in (None, "query"):
         return None
 
-    _, bracket, index = fault.param.partition("[")
+    _, bracket, index = str(fault.param).partition("[")
     place = int(index.rstrip("]")) if bracket else 0
     length = len(texts[place]) if place < len(texts) else 0
     return length if length > 1 else None

@@ -57,6 +57,8 @@ class Database:
     def __init__(self, connection: Connection) -> None:
         self.path = connection.path
         self.limits = connection.limits
+        self.commits = 0
+        """How many there were since it was opened; grows before whoever waits for one goes on."""
         self._connection = connection
         self._writes: queue.Queue[_Write | None] = queue.Queue(QUEUED_WRITES)
         self._readers = anyio.CapacityLimiter(connection.limits.readers)
@@ -188,6 +190,7 @@ class Database:
                 self._commit([each])
             return
 
+        self.commits += 1
         for each in group:
             self._tell(each)
         self._checkpoint()

@@ -16,6 +16,7 @@ from runtime.core.filters import Attributes
 from runtime.core.ids import ChunkId, CollectionId, DocumentId, FileId, SourceId, TenantId
 from runtime.core.knowledge import Chunking, Document, DocumentFault, DocumentStatus, StoredChunk
 from runtime.recall.marks import Marks, Shelfmark
+from runtime.recall.recent import Recent
 from runtime.recall.truth import NewChunk, Pen, Truth
 
 Replaces = Literal["name", "uri", "nothing"]
@@ -24,6 +25,10 @@ _COLUMNS = (
     "id, ns, name, title, uri, media_type, language, status, fault, notes, attributes, tags, source, file, "
     "content_hash, size_bytes, chunks, chunking, created_at, changed_at, valid_from, valid_to, expires_at"
 )
+_LOOKED_UP = 200
+"""Documents that one statement reads by their ids."""
+_RECENT = 2048
+"""Documents that hits name again and again; a row takes a kilobyte or two."""
 _CHUNK_COLUMNS = "id, document, ordinal, span_start, span_end, text, heading"
 
 
@@ -149,6 +154,7 @@ class DocumentRows:
         self._truth = truth
         self._marks = marks
         self._clock = clock
+        self._recent: Recent[tuple[int, DocumentId], Document] = Recent(_RECENT)
 
     async def list_all(
         self,
@@ -191,11 +197,15 @@ class DocumentRows:
         if mark is None or not documents:
             return {}
 
-        rows = await self._truth.read(
-            f"SELECT {_COLUMNS} FROM document WHERE ns = $1 AND id IN (SELECT unnest($2::VARCHAR[]))",  # noqa: S608 - constants
-            [ns, [*documents]],
-        )
-        return {DocumentId(row[0]): _document(row, mark) for row in rows}
+        commits = self._truth.database.commits
+        self._recent.at(commits)
+        found = self._recent.find((ns, document) for document in documents)
+        missing = [document for document in documents if (ns, document) not in found]
+        if missing:
+            read = {(ns, each.id): each for each in await self._read_many(mark, missing)}
+            self._recent.keep(read, commits)
+            found |= read
+        return {document: each for (_, document), each in found.items()}
 
     async def find_by_name(self, tenant: TenantId, collection: CollectionId, name: str) -> Document | None:
         """Return the newest document of that name. Raises NotFound where there is no such collection."""
@@ -253,6 +263,17 @@ class DocumentRows:
             return _document(row, mark)
 
         return await self._truth.write(_remove)
+
+    async def _read_many(self, mark: Shelfmark, documents: Sequence[DocumentId]) -> list[Document]:
+        rows: list[tuple[Any, ...]] = []
+        # A list of values is looked up in the primary key; a subquery of more than fifty reads the table.
+        for start in range(0, len(documents), _LOOKED_UP):
+            some = documents[start : start + _LOOKED_UP]
+            rows += await self._truth.read(
+                f"SELECT {_COLUMNS} FROM document WHERE ns = ? AND id IN ({', '.join('?' * len(some))})",  # noqa: S608 - constants
+                [mark.ns, *some],
+            )
+        return [_document(row, mark) for row in rows]
 
     async def _find(self, tenant: TenantId, document: DocumentId) -> Document | None:
         rows = await self._truth.read(_ONE, [document, tenant])

@@ -5,7 +5,6 @@ that number is what somebody looks for.
 """
 
 import re
-import zlib
 from collections import defaultdict
 
 LIKENESS = 0.9
@@ -44,14 +43,14 @@ class Shown:
 
 
 def _shingles(text: str) -> frozenset[int]:
-    """Return the text's runs of three words as numbers, the same in every process."""
+    """Return the text's runs of three words as numbers, which mean something in this process alone."""
     words = _WORD.findall(text.casefold())
     if not words:
         words = text.split() or [""]
-    count = max(len(words) - _SHINGLE + 1, 1)
-    return frozenset(
-        zlib.crc32(" ".join(words[at : at + _SHINGLE]).encode(errors="replace")) for at in range(count)
-    )
+    if len(words) < _SHINGLE:
+        return frozenset([hash(tuple(words))])
+
+    return frozenset(map(hash, zip(words, words[1:], words[2:], strict=False)))
 
 
 def _prefix(shingles: frozenset[int]) -> list[int]:

@@ -48,6 +48,8 @@ class Pen:
     def __init__(self, connection: duckdb.DuckDBPyConnection, numbers: "_Numbers") -> None:
         self.connection = connection
         self._numbers = numbers
+        self._logged: list[Change] = []
+        """What is still to be written into the log."""
         self.touched: dict[int, int] = {}
         """The newest change of each namespace that this transaction writes to."""
         self.committed: list[Callable[[], None]] = []
@@ -115,17 +117,25 @@ class Pen:
     def put_vectors(self, ns: int, space: int, vectors: Sequence[tuple[ChunkId, bytes]]) -> None:
         """Store vectors (little-endian float16) of chunks that still exist, and log them."""
         ids = [chunk for chunk, _ in vectors]
-        alive = {
-            row[0]
-            for row in self.rows("SELECT id FROM chunk WHERE id IN (SELECT unnest($1::BIGINT[]))", [ids])
-        }
+        alive = self._among("SELECT id FROM chunk WHERE id IN", ids)
         kept = [(chunk, vector) for chunk, vector in vectors if chunk in alive]
-        if kept:
-            self.execute(
-                "INSERT OR REPLACE INTO vector SELECT unnest($1::BIGINT[]), $2, $3, unnest($4::BLOB[])",
-                [[chunk for chunk, _ in kept], space, ns, [vector for _, vector in kept]],
-            )
+        known = self._among(f"SELECT chunk FROM vector WHERE space = {int(space)} AND chunk IN", ids)  # noqa: S608 - a number
+        # Looking for what to replace takes three times as long as storing what is new.
+        self._insert_vectors("INSERT", ns, space, [each for each in kept if each[0] not in known])
+        self._insert_vectors("INSERT OR REPLACE", ns, space, [each for each in kept if each[0] in known])
         self.log(ns, [chunk for chunk, _ in kept], "vector")
+
+    def _among(self, select: str, ids: Sequence[ChunkId]) -> set[int]:
+        return {row[0] for row in self.rows(f"{select} (SELECT unnest($1::BIGINT[]))", [[*ids]])}
+
+    def _insert_vectors(
+        self, verb: str, ns: int, space: int, vectors: Sequence[tuple[ChunkId, bytes]]
+    ) -> None:
+        if vectors:
+            self.execute(
+                f"{verb} INTO vector SELECT unnest($1::BIGINT[]), $2, $3, unnest($4::BLOB[])",
+                [[chunk for chunk, _ in vectors], space, ns, [vector for _, vector in vectors]],
+            )
 
     def drop_namespace(self, ns: int) -> None:
         """Remove every row of a namespace and log it; rows of collections and jobs are the caller's."""
@@ -134,17 +144,24 @@ class Pen:
         self.log(ns, [WHOLE_NAMESPACE], "drop")
 
     def log(self, ns: int, chunks: Sequence[ChunkId], op: Op) -> None:
-        """Log that chunks changed."""
+        """Log that chunks changed; the entries are stored together when the work is done."""
         if not chunks:
             return
 
         first = self._numbers.seq + 1
         self._numbers.seq += len(chunks)
-        self.execute(
-            "INSERT INTO change SELECT unnest($1::BIGINT[]), $2, unnest($3::BIGINT[]), $4",
-            [list(range(first, first + len(chunks))), ns, [*chunks], op],
-        )
+        self._logged += [Change(seq, ns, chunk, op) for seq, chunk in enumerate(chunks, first)]
         self.touched[ns] = self._numbers.seq
+
+    def end(self) -> None:
+        """Store what was logged, in one statement. For `Truth.write`, once the work is done."""
+        if self._logged:
+            self.execute(
+                "INSERT INTO change SELECT unnest($1::BIGINT[]), unnest($2::BIGINT[]), "
+                "unnest($3::BIGINT[]), unnest($4::VARCHAR[])",
+                [[*column] for column in zip(*self._logged, strict=True)],
+            )
+            self._logged = []
 
 
 class _Numbers:
@@ -186,6 +203,7 @@ class Truth:
         def _run(connection: duckdb.DuckDBPyConnection) -> None:
             pen = Pen(connection, self._numbers)
             results[:] = [work(pen)]
+            pen.end()
             pens[:] = [pen]
 
         def _note() -> None:

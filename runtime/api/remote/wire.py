@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from runtime.api.client import ANSWER_S, LarClient, ServerRefused
+from runtime.api.client import ANSWER_S, LarClient, ServerRefused, ServerUnreachable
 from runtime.core.errors import (
     Conflict,
     Fault,
@@ -20,6 +20,7 @@ from runtime.core.errors import (
     RequestInvalid,
     StoreDamaged,
     StoreFull,
+    StoreUnavailable,
 )
 
 SEARCH_LIMIT_S = 120.0
@@ -39,6 +40,7 @@ _KINDS: Mapping[str, tuple[type[LarError], FaultCode]] = {
     "backend_missing": (ModelUnavailable, "backend_missing"),
 }
 _INVALID = (400, 413, 415, 422)
+_NO_KEY = 401
 
 
 class Wire:
@@ -57,7 +59,7 @@ class Wire:
         limit_s: float = ANSWER_S,
         **more: Any,
     ) -> _T:
-        """Send a request below /api/recall. Raises what the ports do, ServerRefused, ServerUnreachable."""
+        """Send a request below /api/recall. Raises what the ports do, and StoreUnavailable."""
         if body is not None:
             more = {
                 **more,
@@ -68,6 +70,8 @@ class Wire:
             return await self._client.ask(method, f"/api/recall{path}", answer, limit_s=limit_s, **more)
         except ServerRefused as problem:
             raise _as_error(problem) from problem
+        except ServerUnreachable as problem:
+            raise StoreUnavailable(str(problem)) from problem
 
     async def pieces(self, path: str) -> AsyncGenerator[bytes, None]:
         """Yield a long answer as it comes. Raises as `ask` does."""
@@ -76,6 +80,8 @@ class Wire:
                 yield piece
         except ServerRefused as problem:
             raise _as_error(problem) from problem
+        except ServerUnreachable as problem:
+            raise StoreUnavailable(str(problem)) from problem
 
 
 def part(text: str) -> str:
@@ -88,8 +94,8 @@ def _as_error(refused: ServerRefused) -> Exception:
     kind = _KINDS.get(refused.code)
     if kind is None and refused.status in _INVALID:
         kind = (RequestInvalid, "invalid_request")
-    if kind is None:
+    if kind is None and refused.status == _NO_KEY:
         return refused
 
-    error, code = kind
+    error, code = kind or (LarError, "internal_error")
     return error(Fault(code=code, message=message))

@@ -13,7 +13,7 @@ import msgspec
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 
-from runtime.core.errors import LarError
+from runtime.core.errors import LarError, StoreUnavailable
 from runtime.core.ids import TenantId
 from runtime.core.version import __version__
 from runtime.mcp.servers.reach import RecallReach
@@ -199,9 +199,11 @@ async def _call(
         result = await work(given, report)
     except LarError as problem:
         return failed(problem.fault.message)
+    except StoreUnavailable as problem:
+        return failed(str(problem))
     except Exception:  # the border of a tool call: the model is told, the log has the rest
         logger.exception("a tool of recall has failed", extra={"tool": tool.name})
-        return failed(f"Lar itself failed in '{tool.name}', or cannot be reached. Its log has the details.")
+        return failed(f"Lar itself failed in '{tool.name}'. Its log has the details.")
 
     encoded = msgspec.json.encode(result)
     return wire.CallToolResult(

@@ -11,7 +11,7 @@ import mcp.types as wire
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from runtime.core.errors import LarError, NotFound
+from runtime.core.errors import LarError, NotFound, StoreUnavailable
 from runtime.core.ids import CollectionId, DocumentId, ItemId, TenantId
 from runtime.core.knowledge import Document
 from runtime.core.memories import Item, ItemQuery
@@ -80,8 +80,8 @@ class RecallResources:
             text = await self._text(params.uri)
         except NotFound:
             _not_found(params.uri)
-        except LarError as problem:
-            raise MCPError(wire.INTERNAL_ERROR, problem.fault.message) from problem
+        except (LarError, StoreUnavailable) as problem:
+            raise MCPError(wire.INTERNAL_ERROR, str(problem)) from problem
         contents = wire.TextResourceContents(uri=params.uri, mime_type="text/plain", text=text)
         return wire.ReadResourceResult(contents=[contents])
 

@@ -77,7 +77,7 @@ class RecallTools:
         """Return a part of a document's text, or a memory."""
         if given.id.startswith("item_"):
             item = await self._recall.memories.find(self._tenant, ItemId(given.id))
-            name, text = item.kind, item.text
+            name, text = str(item.kind), item.text
         else:
             document = await self._recall.documents.find(self._tenant, DocumentId(given.id))
             name, text = document.name, await self._recall.documents.text(self._tenant, document.id)

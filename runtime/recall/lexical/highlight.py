@@ -5,19 +5,22 @@ found. Offsets count code points of the text as it was given.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from runtime.core.knowledge import Span
 from runtime.recall.lexical import scripts
 from runtime.recall.lexical.query import Clause, parse
 from runtime.recall.lexical.words import Analyzers, known
 
+_QUESTIONS = 16
+"""Whose words stay known, in one language each: those under way."""
 _SPANS = 200
 """Of one text; more would light up all of it."""
 
 
 def highlights(query: str, text: str, language: str, analyzers: Analyzers) -> tuple[Span, ...]:
     """Return where words of a question stand in a text, in order, spans that touch as one."""
-    wanted = _Wanted(parse(query), known(language), analyzers)
+    wanted = _wanted(query, known(language), analyzers)
     found = sorted([*_words(text, wanted), *_identifiers(text, wanted)])
     joined: list[Span] = []
     for start, end in found:
@@ -105,6 +108,12 @@ class _Wanted:
             or any(is_near(each, other, distance) for other, distance in self._near)
             for each in self._analyzers.plain(word)
         )
+
+
+@lru_cache(maxsize=_QUESTIONS)
+def _wanted(query: str, language: str, analyzers: Analyzers) -> _Wanted:
+    """Return what a question looks for, once for all of its hits: they share most of their words."""
+    return _Wanted(parse(query), language, analyzers)
 
 
 def _words(text: str, wanted: _Wanted) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from runtime.backends.engines.embedding.desk import Desk
-from runtime.backends.engines.embedding.encoder import EncodeFailed
+from runtime.backends.engines.embedding.encoder import EncodeFailed, QueryTooLong
 from runtime.backends.engines.embedding.vectors import unpack
 from runtime.backends.protocol import (
     Detokenize,
@@ -31,8 +31,9 @@ class NotedEncoder:
     batch_tokens = 120
     is_padded = True
 
-    def __init__(self, *, is_ranker: bool = False) -> None:
+    def __init__(self, *, is_ranker: bool = False, cuts_documents: bool = False) -> None:
         self.is_ranker = is_ranker
+        self.cuts_documents = cuts_documents
         self.batches: list[list[int]] = []
         self.problem: Exception | None = None
         self.answer: list[float] | None = None
@@ -45,6 +46,11 @@ class NotedEncoder:
         return list(tokens)
 
     def pair(self, query: str, document: str) -> list[int]:
+        if self.cuts_documents:
+            if len(query) >= self.limit:
+                raise QueryTooLong(len(query))
+            document = document[: self.limit - len(query)]
+
         return [ord(each) for each in query + document]
 
     def spell(self, token: int) -> bytes:
@@ -154,6 +160,47 @@ def test_a_ranker_reads_each_document_with_the_query() -> None:
     assert encoder.batches == [[5, 3]]
     (scored,) = [frame for frame in frames if isinstance(frame, Scored)]
     assert scored.scores == pytest.approx([1 / (1 + math.exp(-5)), 1 / (1 + math.exp(-3))])
+
+
+def test_a_ranker_that_cuts_reads_the_beginning_of_a_document_of_any_length() -> None:
+    encoder = NotedEncoder(is_ranker=True, cuts_documents=True)
+    desk = Desk(encoder)
+    desk.submit(Rerank(seq=1, query="ab", documents=["x" * 7000]))
+
+    frames = steps_until_quiet(desk)
+
+    assert encoder.batches == [[100]]
+    assert [type(frame) for frame in frames] == [Started, Scored, Finished]
+
+
+def test_a_ranker_that_does_not_cut_refuses_the_document() -> None:
+    desk = Desk(NotedEncoder(is_ranker=True))
+    desk.submit(Rerank(seq=1, query="ab", documents=["fine", "x" * 99]))
+
+    (failed,) = steps_until_quiet(desk)
+
+    assert isinstance(failed, Failed)
+    assert (failed.fault.code, failed.fault.param) == ("context_length_exceeded", "documents[1]")
+
+
+@pytest.mark.parametrize(("length", "size"), [(100, "100 tokens"), (7000, "7000 characters")])
+def test_a_query_that_leaves_no_room_for_a_document_is_refused_by_name(length: int, size: str) -> None:
+    desk = Desk(NotedEncoder(is_ranker=True, cuts_documents=True))
+    desk.submit(Rerank(seq=1, query="q" * length, documents=["fine", "x"]))
+
+    (failed,) = steps_until_quiet(desk)
+
+    assert isinstance(failed, Failed)
+    assert (failed.fault.code, failed.fault.param) == ("context_length_exceeded", "query")
+    assert size in failed.fault.message
+
+
+def test_a_long_query_is_counted_with_every_document_that_it_is_read_with() -> None:
+    desk = Desk(NotedEncoder(is_ranker=True))
+    desk.submit(Rerank(seq=1, query="q" * 90, documents=["x"] * 5000))
+
+    assert desk.step(frozenset()) == []
+    assert desk.is_busy()
 
 
 @pytest.mark.parametrize("is_ranker", [True, False])

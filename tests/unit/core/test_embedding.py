@@ -172,6 +172,16 @@ async def test_passages_are_scored_by_their_best_part() -> None:
         assert await stage.embedder.rerank(MODEL, "q", []) == []
 
 
+async def test_a_query_that_is_too_long_is_refused_and_no_passage_is_split_for_it() -> None:
+    def _refuse(request: EmbedRequest | RerankRequest, index: int) -> Iterable[Step]:
+        return [Broke(fault=Fault(code="context_length_exceeded", message="Too long.", param="query"))]
+
+    async with open_stage(_refuse) as stage:
+        with pytest.raises(RequestInvalid, match="Too long"):
+            await stage.embedder.rerank(MODEL, "q " * 900, ["a passage of some words", "another one"])
+        assert len(stage.pool.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
