@@ -12,7 +12,7 @@ side; the last facts are stored; the database closes. Each wait has a bound.
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from runtime.core.causes import Causes
 from runtime.core.clock import SystemClock
 from runtime.core.driver import Runs
 from runtime.core.embedding import RunEmbedder
+from runtime.core.errors import Fault, ModelUnavailable
 from runtime.core.events import Envelope, Event, ServerStarted, ServerStopped
 from runtime.core.fact import Fact
 from runtime.core.ids import ModelId, TenantId
@@ -114,11 +115,18 @@ async def open_server(launch: Launch) -> AsyncIterator[Bound]:
 
 
 @asynccontextmanager
-async def open_trial(launch: Launch, folder: Path) -> AsyncIterator[Recall]:
-    """Run Recall over a folder of its own with the models of the home: no server, no journal."""
+async def open_trial(launch: Launch, folder: Path, wanted: Sequence[ModelId]) -> AsyncIterator[Recall]:
+    """Run Recall over a folder of its own with the models of the home: no server, no journal.
+
+    Raises ModelUnavailable where one of the wanted models is unknown.
+    """
     bus = Bus(SystemClock(), 0)
     async with anyio.create_task_group() as tasks:
         models, pool, runs = await _assemble(launch, bus, tasks)
+        for each in wanted:
+            if models.find_model(each) is None:
+                message = f"There is no model '{each}'. 'lar models list' shows those there are."
+                raise ModelUnavailable(Fault(code="model_not_found", message=message))
         tasks.start_soon(pool.sweep_forever)
         try:
             given = _given(launch, bus, runs, models)

@@ -65,7 +65,8 @@ async def _measure(place: Place, folder: Path, store: Path, trial: Trial) -> Eva
             bars.update(bar, description=phase, completed=done, total=total)
 
         launch = Launch(home=place.home, settings=place.settings)
-        async with open_trial(launch, store) as inside:
+        wanted = [each for each in (trial.model, trial.reranker) if each is not None]
+        async with open_trial(launch, store, wanted) as inside:
             return await evaluate(folder, inside, LOCAL_TENANT, trial, report)
 
 

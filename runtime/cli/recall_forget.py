@@ -52,7 +52,7 @@ async def _find(recall: RemoteRecall, chosen: argparse.Namespace) -> Meant:
         found = await find_documents(recall, name, chosen.collection)
         if not found:
             raise CommandFailed(
-                f"There is no document '{name}'; nothing was forgotten. 'lar recall list NAME' shows those there."
+                f"There is no document '{name}'; nothing was forgotten. 'lar recall list NAME' shows names."
             )
 
         if len(found) > 1:

@@ -12,7 +12,7 @@ from runtime.core.filters import Comparison, Compound, Filter, Operator, Scalar
 _CONDITION = re.compile(
     r"\s*(?P<key>[^\s=!<>]+)\s*"
     r"(?:(?P<exists>exists|missing)"
-    r"|(?P<op>==|=|!=|>=|<=|>|<|(?:in|nin|contains|eq|ne|gte|gt|lte|lt)(?=\s))\s*(?P<value>.*\S))\s*",
+    r"|(?P<op>==|=(?!=)|!=|>=|<=|>(?!=)|<(?!=)|(?:in|nin|contains|eq|ne|gte|gt|lte|lt)(?=\s))\s*(?P<value>.*\S))\s*",
     re.DOTALL,
 )
 _OPERATORS: Mapping[str, Operator] = {

@@ -98,19 +98,19 @@ def test_a_model_that_is_no_ranker_says_what_was_found(server: RunningServer) ->
 
 def test_a_search_is_reordered_by_the_ranker_of_the_settings(client: openai.OpenAI) -> None:
     store = client.vector_stores.create(name="animals")
-    # The toy knows the common words alone, so it takes the second for the better answer.
+    # The toy knows common words alone, so to it the second is the better answer.
     texts = {
-        "cat.txt": b"A feline naps upstairs, and felines nap often.",
-        "roof.txt": b"On the roof of the house.",
+        "cat.txt": b"Feline naps, told by a neighbour.",
+        "roof.txt": b"The roof of the house.",
         "rates.txt": b"Rates rose.",
     }
-    question = "feline naps on the roof"
+    question = "the feline naps of the neighbour"
     for name, text in texts.items():
         client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=(name, text))
 
     def search(ranker: str) -> list[str]:
-        found = client.vector_stores.search(store.id, query=question, ranking_options={"ranker": ranker})
-        print([(each.filename, each.score) for each in found.data])
+        more = {"ranking_options": {"ranker": ranker}}  # the SDK's own types know none but OpenAI's rankers
+        found = client.vector_stores.search(store.id, query=question, extra_body=more)
         return [each.filename for each in found.data]
 
     assert search("none")[:2] == ["cat.txt", "roof.txt"]

@@ -29,6 +29,7 @@ Raw = tuple[str, list[int], int, bytes]
 """Name, dimensions, type and bytes of a constant."""
 Node = tuple[str, Sequence[str], str, Mapping[str, int]]
 """What it does, to which names, giving which, with which numbers."""
+Shape = list[str | int]
 
 
 def state_of(word: str) -> list[float]:
@@ -46,25 +47,25 @@ def write_embedder(
     takes: Sequence[str] = ("token_type_ids",),
     frames: bool = True,
 ) -> Path:
-    """Write an embedder and its tokenizer; an `output` named sentence_embedding is the first token's state.
+    """Write an embedder and its tokenizer; an `output` named sentence_embedding is the first word's state.
 
     Its tokenizer puts special tokens around a text only if it `frames`.
     """
     table = _table(VOCABULARY, is_half=is_half)
     kind = _HALF if is_half else _FLOAT
+    shape: Shape = ["rows", "tokens", WIDTH]
     if output == "sentence_embedding":
         nodes: list[Node] = [
             ("Gather", ["table", "input_ids"], "states", {"axis": 0}),
             ("Gather", ["states", "second"], output, {"axis": 1}),
         ]
         constants = [table, ("second", [], _INT64, struct.pack("<q", 1))]
-        outputs = [(output, kind, ["rows", WIDTH])]
+        shape = ["rows", WIDTH]
     else:
         nodes, constants = [("Gather", ["table", "input_ids"], output, {"axis": 0})], [table]
-        outputs = [(output, kind, ["rows", "tokens", WIDTH])]
 
     inputs = ["input_ids", "attention_mask", *takes]
-    return _write(folder, (nodes, constants, inputs, outputs), frames=frames)
+    return _write(folder, (nodes, constants, inputs, [(output, kind, shape)]), frames=frames)
 
 
 def write_ranker(folder: Path, *, labels: int = 1, config: Mapping[str, Any] | None = None) -> Path:
@@ -125,7 +126,7 @@ def write_pooling(model: Path, *modes: str, after: Sequence[str] = ("Normalize",
 
 def _write(
     folder: Path,
-    graph: tuple[Sequence[Node], Sequence[Raw], Sequence[str], Sequence[tuple[str, int, list[str | int]]]],
+    graph: tuple[Sequence[Node], Sequence[Raw], Sequence[str], Sequence[tuple[str, int, Shape]]],
     *,
     frames: bool,
 ) -> Path:

@@ -49,7 +49,7 @@ async def test_acknowledged_documents_are_taken_in_exactly_once_despite_kill_9(t
     acknowledged: list[str] = []
     for round_ in range(ROUNDS):
         acknowledged += await anyio.to_thread.run_sync(
-            write_until_killed, tmp_path, round_, chance.randrange(0, 70)
+            write_until_killed, tmp_path, round_, chance.randrange(0, 45)
         )
 
     embedder = WordEmbedder(installed=[MODEL, OTHER])

@@ -246,7 +246,7 @@ def test_a_taken_port_moves_the_server_to_the_next_one_and_says_so(tmp_path: Pat
         port = taken.getsockname()[1]
         with running_server(tmp_path, ["--scripted", "--port", str(port)]) as server:
             assert not server.address.endswith(f":{port}")
-            assert f"Port {port} is taken" in (tmp_path / "serve.txt").read_text()
+    assert f"Port {port} is taken" in (tmp_path / "serve.txt").read_text()
 
 
 def test_binding_beyond_loopback_without_a_key_is_refused(tmp_path: Path) -> None:

@@ -98,8 +98,8 @@ TOOLS = (
     Tool(
         "remember",
         "Remember",
-        "Keep a fact, preference, episode, procedure or summary beyond this conversation. The same text is kept "
-        "once; `near` names memories that say much the same.",
+        "Keep a fact, preference, episode, procedure or summary beyond this conversation. The same text is "
+        "kept once; `near` names memories that say much the same.",
         RememberGiven,
         RememberResult,
         is_idempotent=True,
@@ -122,8 +122,8 @@ TOOLS = (
     Tool(
         "ingest",
         "Ingest",
-        "Put a text into a collection as a document; one of the same name there is replaced. Returns once "
-        "it can be found.",
+        "Put a text into a collection as a document; one of the same name there is replaced. It "
+        "returns once the text can be found.",
         IngestGiven,
         IngestResult,
         is_destructive=True,

@@ -76,7 +76,8 @@ def _fetched(view: View, query: tantivy.Query, limit: int) -> tuple[NDArray[np.f
 def _in_order(scores: NDArray[np.float64], ids: Ids) -> list[Scored]:
     """Return the best first, equals by their number."""
     order = np.lexsort((ids, -scores))
-    return [Scored(ChunkId(int(ids[place])), float(scores[place])) for place in order]
+    found = zip(ids[order].tolist(), scores[order].tolist(), strict=True)
+    return [Scored(ChunkId(chunk), score) for chunk, score in found]
 
 
 def _among(view: View, query: tantivy.Query, chunks: Iterable[int]) -> tantivy.Query:

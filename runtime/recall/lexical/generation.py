@@ -178,6 +178,11 @@ def current(home: Path) -> Path | None:
     return folder if name.startswith(_PREFIX) and "/" not in name and folder.is_dir() else None
 
 
+def was_made(home: Path) -> bool:
+    """Whether a generation has ever counted; a first one that a kill left unfinished has not."""
+    return (home / _POINTER).exists()
+
+
 def open_current(home: Path, analyzers: Analyzers) -> Generation:
     """Open the generation that counts, every byte of it checked. Raises Unusable."""
     folder = current(home)

@@ -117,8 +117,9 @@ def _wanted(query: str, language: str, analyzers: Analyzers) -> _Wanted:
 
 
 def _words(text: str, wanted: _Wanted) -> Iterator[tuple[int, int]]:
+    is_spaced = text.isascii()
     for start, end, word in scripts.words(text):
-        if not scripts.SPACELESS_RUN.match(text[start:end]):
+        if is_spaced or not scripts.SPACELESS_RUN.match(text[start:end]):
             if wanted.has(word):
                 yield start, end
             continue

@@ -151,7 +151,7 @@ class Volume:
                 if opened.mark > await reading.newest(self._truth):
                     raise Unusable("it has followed changes that the database does not know")
             except Unusable as problem:
-                if await self._in_thread(self._home.exists):
+                if await self._in_thread(lambda: generation.was_made(self._home)):
                     self._report(f"The text index of namespace {self.ns} is built anew: {problem}.")
                 return None
             self._generation, self._followed = opened, opened.mark

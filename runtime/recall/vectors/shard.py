@@ -82,7 +82,8 @@ class Shard:
         # Rounding can make a cosine a hair greater than 1.
         order = np.lexsort((ids, -scores))
         shown = np.minimum(scores, np.float32(1))
-        return [Scored(ChunkId(int(ids[each])), float(shown[each])) for each in order]
+        found = zip(ids[order].tolist(), shown[order].tolist(), strict=True)
+        return [Scored(ChunkId(chunk), score) for chunk, score in found]
 
     def scores(self, query: Floats, chunks: Ids) -> list[float | None]:
         """Return the cosine of chunks; None where there is no vector."""

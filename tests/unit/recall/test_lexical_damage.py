@@ -116,6 +116,19 @@ async def test_what_cannot_be_opened_is_made_anew(
     assert await run_sync(generation.current, home) in await run_sync(lambda: [*home.glob("gen-*")])
 
 
+async def test_a_first_index_that_was_left_unfinished_is_no_damage(
+    truth: Truth, tmp_path: Path, home: Path
+) -> None:
+    folder = await written(truth, tmp_path)
+    (folder.parent / "current").unlink()  # as a kill leaves it: it becomes current once it is whole
+
+    index = await open_text_index(tmp_path / "text", truth)
+
+    assert await found(index) == FOUND
+    assert not index.findings
+    await index.aclose()
+
+
 async def test_damage_that_comes_while_it_is_open_is_found_by_the_check(
     truth: Truth, tmp_path: Path, home: Path
 ) -> None:

@@ -1,0 +1,63 @@
+"""The words of fetching from other hosts, and the port of whoever does it; `runtime/egress` fulfils it.
+
+What goes wrong in a way that is to be expected is a value: the page is gone, the perimeter forbids it.
+"""
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+MIB = 1024 * 1024
+
+
+class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One GET."""
+
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None
+    """What the last answer carried: then an unchanged page comes back as `not_modified`, without a body."""
+    token: str | None = None
+    """Sent as `Authorization: Bearer …` to the host of `url` alone, never to one that it redirects to."""
+    accept: str = "*/*"
+    most_bytes: int = 64 * MIB
+    """Of the body as it is after decompression."""
+    limit_s: float = 60.0
+    """For all of it, redirects included."""
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back."""
+
+    status: Literal["ok", "not_modified", "gone"]
+    """gone: 404 or 410."""
+    url: str
+    """Where it was found in the end, redirects followed."""
+    media_type: str = ""
+    """Without parameters, lower case; empty where none was told."""
+    body: Path | None = None
+    """The bytes, in the folder that was given; the caller removes it. None unless `ok`."""
+    size_bytes: int = 0
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class FetchFault(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing came back; `message` says cause and fix."""
+
+    code: Literal["refused", "unreachable", "too_large", "too_slow", "broken"]
+    """refused: the perimeter forbids it, or the other side does (401, 403)."""
+    message: str
+    retry_after_s: float | None = None
+    """When the other side asked to come back (429, 503)."""
+
+
+class Fetcher(Protocol):
+    """Fetches under the rules of the perimeter."""
+
+    async def fetch(self, request: FetchRequest, folder: Path) -> Fetched | FetchFault:
+        """Get what is at a URL; the body goes to a new file in `folder`. Leaves no file behind on failure."""
+
+    async def check_host(self, host: str, port: int) -> FetchFault | None:
+        """Say why a host may not be reached, None where it may: for what connects by other means (git)."""
