@@ -98,7 +98,7 @@ def _add_finding(actions: Any) -> None:
     _with_narrowing(ask)
     ask.add_argument("--model", help="the model that answers (default: models.default)")
     ask.add_argument("--limit", type=whole, default=8, help="passages to give it at most (default: 8)")
-    ask.add_argument("--max-tokens", type=whole, help="length of the answer at most")
+    ask.add_argument("--max-tokens", type=whole, help="length of the answer at most (default: 512)")
     _with_json(ask)
 
 

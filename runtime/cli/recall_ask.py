@@ -104,6 +104,12 @@ def fitting(hits: Sequence[Hit], context_tokens: int) -> list[Hit]:
     return taken
 
 
+ANSWER_TOKENS = 512
+"""Of an answer where nobody says otherwise: a page. Small models come to no end by themselves."""
+_PENALTY = 0.4
+"""On what was said already: without it a small model says the same sentence for ever."""
+
+
 def prompt_for(question: str, sources: Sequence[Hit]) -> list[Message]:
     """Return what the model is told."""
     passages = "\n\n".join(
@@ -121,8 +127,10 @@ async def _stream(
     client: LarClient, model: ModelId, messages: list[Message], chosen: argparse.Namespace
 ) -> str:
     parts: list[str] = []
-    more = {} if chosen.max_tokens is None else {"max_tokens": chosen.max_tokens}
-    async for piece in client.chat(model, messages, temperature=0.0, **more):
+    most = chosen.max_tokens or ANSWER_TOKENS
+    async for piece in client.chat(
+        model, messages, temperature=0.0, max_tokens=most, frequency_penalty=_PENALTY
+    ):
         parts.append(piece.text)
         if not chosen.json:
             stream(clean(piece.text))
