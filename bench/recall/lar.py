@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import numpy as np
-from runtime.recall.opening import Given, OpenRecall, open_recall
 
 from bench.recall import measure
 from runtime.core.clock import SystemClock
@@ -21,6 +20,7 @@ from runtime.core.knowledge import Document, NewCollection, Query
 from runtime.core.settings import RecallSettings
 from runtime.core.version import __version__
 from runtime.recall.documents import insert_document
+from runtime.recall.opening import Given, OpenRecall, open_recall
 from runtime.recall.truth import NewChunk, Pen
 
 MODEL = ModelId("given")

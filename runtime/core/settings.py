@@ -151,8 +151,6 @@ class RecallSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A cross-encoder that looks at the best hits again, if it is installed."""
     snapshots: Annotated[int, msgspec.Meta(ge=0, le=365)] = 3
     """Nightly copies of the database that are kept; 0: none are made."""
-    speech_model: ModelId | None = None
-    """Writes down what is said in audio files; None: such files are refused."""
     private_addresses: tuple[str, ...] = ()
     """Host names or networks (CIDR) beside the public ones that sources may be fetched from."""
 

@@ -230,12 +230,12 @@ async def test_a_recording_is_written_down_by_who_was_given_for_it(tmp_path: Pat
     assert heard == [("a.wav", "audio/wav")] * 2
 
 
-async def test_a_recording_without_a_speech_model_says_what_to_set(reader: Reader, tmp_path: Path) -> None:
+async def test_a_recording_without_a_speech_model_says_what_to_do(reader: Reader, tmp_path: Path) -> None:
     fault = await read(reader, put(tmp_path, "a.mp3", b"ID3\x04\x00" + b"\x00" * 100))
 
     assert isinstance(fault, DocumentFault)
     assert fault.code == "unsupported_format"
-    assert "recall.speech_model" in fault.message
+    assert "Add what is said as text" in fault.message
 
 
 def test_a_child_sees_no_secrets_of_the_server() -> None:

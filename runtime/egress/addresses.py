@@ -1,0 +1,192 @@
+"""The rules of the perimeter, pure: which URLs, hosts, ports and addresses may be reached.
+
+Whatever is not public is refused unless the settings grant it by host name or by network. A rule answers
+with the fault that the asker is told, or with None.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+
+from yarl import URL
+
+from runtime.core.errors import SettingsInvalid
+from runtime.core.fetching import FetchFault
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_LOW_PORTS = 1024
+_WEB_PORTS = frozenset({80, 443})
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC: tuple[Network, ...] = (
+    ipaddress.IPv4Network("100.64.0.0/10"),  # shared by the customers of one carrier
+    ipaddress.IPv4Network("168.63.129.16/32"),  # the host of a cloud machine, seen from inside
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("64:ff9b:1::/48"),  # NAT64 with a prefix of one's own
+    ipaddress.IPv6Network("2001::/23"),
+    ipaddress.IPv6Network("3fff::/20"),
+    ipaddress.IPv6Network("5f00::/16"),
+)
+"""What some versions of `ipaddress` take for public."""
+
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
+_MOST_HOST_CHARACTERS = 253
+
+
+def refusal(message: str) -> FetchFault:
+    """Build the fault for what the perimeter forbids."""
+    return FetchFault(code="refused", message=message)
+
+
+def plain_host(host: str) -> str:
+    """Return a host as it is compared: lower case, ASCII, without brackets and without the root's dot."""
+    host = host.strip().removeprefix("[").removesuffix("]").removesuffix(".").lower()
+    if host.isascii():
+        return host
+    return (URL.build(scheme="http", host=host).raw_host or "").removesuffix(".")
+
+
+def literal(host: str) -> Address | None:
+    """Read a host that is an address in its plain spelling; None for names and for other spellings."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_odd_spelling(host: str) -> bool:
+    """Say whether a host would be read as a number by some resolvers, but is no plainly written address."""
+    return literal(host) is None and (":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None)
+
+
+def carried(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address leads to (mapped, NAT64, 6to4), else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def is_public(address: Address) -> bool:
+    """Say whether an address lies in the open internet, whatever it is wrapped in."""
+    address = carried(address)
+    if any(address in network for network in _NOT_PUBLIC):
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+        return False
+    closed = address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
+    return not (closed or address.is_multicast or address.is_reserved) and address.is_global
+
+
+class Perimeter:
+    """What may be reached: all that is public, and what `private` names as well."""
+
+    def __init__(self, private: Sequence[str] = ()) -> None:
+        self._names: set[str] = set()
+        self._networks: list[Network] = []
+        for entry in private:
+            self._grant(entry)
+
+    def _grant(self, entry: str) -> None:
+        network = _read_network(entry)
+        if network is not None:
+            self._networks.append(network)
+            return
+        name = _read_name(entry)
+        if not name:
+            raise SettingsInvalid(
+                f"recall.private_addresses: {entry!r} is neither a host name nor a network; write a name without"
+                " scheme and port (wiki.home.arpa) or a network (192.168.1.0/24)"
+            )
+        self._names.add(name)
+
+    def grants_name(self, host: str) -> bool:
+        """Say whether a host is granted by its name."""
+        return plain_host(host) in self._names
+
+    def grants_address(self, address: Address) -> bool:
+        """Say whether an address lies in a granted network, itself or by what it leads to."""
+        return any(one in network for network in self._networks for one in (address, carried(address)))
+
+    def judge_url(self, url: URL) -> FetchFault | None:
+        """Judge all that a URL says by itself; the addresses of a name are judged when they are known."""
+        if url.scheme not in ("http", "https"):
+            return refusal(
+                f"Lar fetches http and https only, not {url.scheme or 'a path'}: give a full web address"
+            )
+        if url.raw_user is not None or url.raw_password is not None:
+            return refusal(
+                f"the address for {url.raw_host} carries a user or password, which would end up in logs;"
+                " take them out and give a token instead"
+            )
+        return self.judge_host(url.raw_host or "", url.port or 0)
+
+    def judge_host(self, host: str, port: int) -> FetchFault | None:
+        """Judge a host before it is resolved; an address is judged at once."""
+        if not 0 < port < 65536:
+            return refusal(f"port {port} cannot be reached; give one from 1 to 65535")
+        try:
+            plain = plain_host(host)
+        except ValueError:
+            plain = ""
+        if is_odd_spelling(plain):
+            return refusal(f"{host} is no plainly written address; write it like 192.0.2.1 or [2001:db8::1]")
+        if literal(plain) is not None:
+            return self.judge(plain, port, [plain])
+        if not _is_name(plain):
+            return refusal(f"{host[:80]!r} is no host name; check the address")
+        return None
+
+    def judge(self, host: str, port: int, addresses: Sequence[str]) -> FetchFault | None:
+        """Judge where a host really is; one address that is not allowed refuses them all."""
+        if self.grants_name(host):
+            return None
+        for text in addresses:
+            address = literal(text)
+            if address is None:
+                return refusal(f"{host} leads to {text!r}, which is no address; check the name service")
+            fault = self._judge_address(host, port, address)
+            if fault is not None:
+                return fault
+        return None
+
+    def _judge_address(self, host: str, port: int, address: Address) -> FetchFault | None:
+        if self.grants_address(address):
+            return None
+        if not is_public(address):
+            place = host if host == str(address) else f"{host} ({address})"
+            return refusal(
+                f"{place} is not a public address, and no rule grants it; if you trust it, add {host} or its"
+                " network to recall.private_addresses in lar.toml"
+            )
+        if port < _LOW_PORTS and port not in _WEB_PORTS:
+            return refusal(
+                f"port {port} of {host} belongs to another kind of service (mail, shell, files), which a web"
+                f" request could be made to command; use 80, 443 or one from 1024 on, or add {host} to"
+                " recall.private_addresses in lar.toml"
+            )
+        return None
+
+
+def _is_name(host: str) -> bool:
+    return len(host) <= _MOST_HOST_CHARACTERS and ".." not in host and _HOST.fullmatch(host) is not None
+
+
+def _read_network(entry: str) -> Network | None:
+    try:
+        return ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
+    except ValueError:
+        return None
+
+
+def _read_name(entry: str) -> str:
+    """Return a granted name as hosts are compared, empty if it is none."""
+    try:
+        name = plain_host(entry)
+    except ValueError:
+        return ""
+    return name if _is_name(name) and not is_odd_spelling(name) else ""
