@@ -63,7 +63,7 @@ def is_odd_spelling(host: str) -> bool:
 
 
 def carried(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 address leads to (mapped, NAT64, 6to4), else the address itself."""
+    """Return the IPv4 address that an IPv6 address leads to (mapped, NAT64, 6to4), else itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -80,6 +80,16 @@ def is_public(address: Address) -> bool:
         return False
     closed = address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
     return not (closed or address.is_multicast or address.is_reserved) and address.is_global
+
+
+def judge_redirect(before: URL, after: URL) -> FetchFault | None:
+    """Judge the step from one URL to the next, each of which is allowed by itself."""
+    if (before.scheme, after.scheme) != ("https", "http"):
+        return None
+    return refusal(
+        f"{before.raw_host} redirects from https to http, where anybody on the way can read and change"
+        " the answer; give an https address that does not"
+    )
 
 
 class Perimeter:
@@ -99,8 +109,8 @@ class Perimeter:
         name = _read_name(entry)
         if not name:
             raise SettingsInvalid(
-                f"recall.private_addresses: {entry!r} is neither a host name nor a network; write a name without"
-                " scheme and port (wiki.home.arpa) or a network (192.168.1.0/24)"
+                f"recall.private_addresses: {entry!r} is neither a host name nor a network; write a name"
+                " without scheme and port (wiki.home.arpa) or a network (192.168.1.0/24)"
             )
         self._names.add(name)
 

@@ -22,6 +22,12 @@ def media_type_of(response: ClientResponse) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
+def validator_of(response: ClientResponse, name: str) -> str | None:
+    """Return an ETag or a date to ask with the next time; None where it could not be sent back."""
+    value = response.headers.get(name, "")
+    return value if value and value.isascii() and value.isprintable() else None
+
+
 def fault_of_status(response: ClientResponse, shown: str) -> FetchFault | None:
     """Say what an answer's status means; None for a body that can be taken."""
     status = response.status
@@ -80,7 +86,8 @@ def fault_of_headers(response: ClientResponse, shown: str, most_bytes: int) -> F
     if (response.content_length or 0) > most_bytes:
         return FetchFault(
             code="too_large",
-            message=f"{shown} has {response.content_length} bytes, more than {most_bytes}; allow more, or leave it out",
+            message=f"{shown} has {response.content_length} bytes, more than {most_bytes}; allow more,"
+            " or leave it out",
         )
     return None
 

@@ -15,8 +15,14 @@ from aiohttp import ClientResponse
 from yarl import URL
 
 from runtime.core.fetching import Fetched, FetchFault, FetchRequest
-from runtime.egress.addresses import Perimeter, plain_host, refusal
-from runtime.egress.answers import fault_of_error, fault_of_headers, fault_of_status, media_type_of
+from runtime.egress.addresses import Perimeter, judge_redirect, plain_host, refusal
+from runtime.egress.answers import (
+    fault_of_error,
+    fault_of_headers,
+    fault_of_status,
+    media_type_of,
+    validator_of,
+)
 from runtime.egress.resolver import Denied, GuardedResolver, Lookup, system_lookup
 
 _MOST_REDIRECTS = 5
@@ -77,7 +83,8 @@ class GuardedFetcher:
         except TimeoutError:
             return FetchFault(
                 code="too_slow",
-                message=f"the name service did not answer for {host} within {_LOOKUP_LIMIT_S:g} s; try again later",
+                message=f"the name service did not answer for {host} within {_LOOKUP_LIMIT_S:g} s;"
+                " try again later",
             )
         except OSError:
             return FetchFault(
@@ -132,11 +139,8 @@ class GuardedFetcher:
 
     def _admitted(self, url: URL, before: URL | None) -> URL:
         fault = self._perimeter.judge_url(url)
-        if fault is None and before is not None and (before.scheme, url.scheme) == ("https", "http"):
-            fault = refusal(
-                f"{before.host} redirects from https to http, where anybody on the way can read and change the"
-                " answer; give an https address that does not"
-            )
+        if fault is None and before is not None:
+            fault = judge_redirect(before, url)
         if fault is not None:
             raise Denied(fault)
         return url.with_fragment(None)
@@ -144,7 +148,7 @@ class GuardedFetcher:
     async def _take(self, request: FetchRequest, response: ClientResponse, url: URL, body: Path) -> Fetched:
         """Turn the last answer into what came back."""
         shown = _shown(str(url))
-        etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        etag, last_modified = validator_of(response, "ETag"), validator_of(response, "Last-Modified")
         if response.status in _GONE:
             return Fetched(status="gone", url=str(url))
         if response.status == 304 and (request.etag or request.last_modified):

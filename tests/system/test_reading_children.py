@@ -235,7 +235,7 @@ async def test_a_recording_without_a_speech_model_says_what_to_do(reader: Reader
 
     assert isinstance(fault, DocumentFault)
     assert fault.code == "unsupported_format"
-    assert "Add what is said as text" in fault.message
+    assert "Add its text instead" in fault.message
 
 
 def test_a_child_sees_no_secrets_of_the_server() -> None:

@@ -25,7 +25,7 @@ from runtime.recall.parts import Parsed
 
 logger = logging.getLogger(__name__)
 
-_NO_SPEECH = "It is an audio recording, and this Lar has no speech model. Add what is said as text, such as a transcript."
+_NO_SPEECH = "It is an audio recording, and this Lar has no speech model. Add its text instead."
 
 
 class Transcript(NamedTuple):
