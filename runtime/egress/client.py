@@ -193,7 +193,7 @@ def _read_url(text: str) -> URL:
     try:
         return URL(text)
     except ValueError as problem:
-        raise Denied(refusal(f"this is no web address ({problem}); check its spelling")) from problem
+        raise Denied(refusal("this is no web address; check its spelling")) from problem
 
 
 def _read_redirect(response: ClientResponse, url: URL) -> URL:

@@ -354,3 +354,13 @@ async def test_a_host_is_checked_by_the_same_rules() -> None:
             ]
         ]
     assert codes == ["refused", "refused", "refused", "unreachable"]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://anna:secret@[::1/", "http://anna:secret@a\\b/", "http://example.org:99999/"]
+)
+async def test_what_cannot_be_read_as_a_url_is_refused_without_being_repeated(
+    fetcher: GuardedFetcher, tmp_path: Path, url: str
+) -> None:
+    message = expect_fault(await fetch(fetcher, tmp_path, url), "refused", tmp_path)
+    assert "secret" not in message
