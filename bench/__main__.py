@@ -52,9 +52,9 @@ def read_arguments(arguments: list[str] | None = None) -> tuple[list[str], Optio
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=inference.NAMES,
+        choices=[*inference.NAMES, "page"],
         metavar="WORKLOAD",
-        help="measure only these of inference",
+        help="measure only these of inference; page: none, tell what was measured",
     )
     parser.add_argument("--chunks", nargs="+", type=int, metavar="COUNT", help="sizes of recall's stores")
     parser.add_argument(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import anyio
 
 from bench.inference.compare import LAR, list_targets, list_workloads
-from bench.inference.figures import Figures, merge_rounds
+from bench.inference.figures import Figures
 from bench.inference.loadgen import open_client
 from bench.inference.machine import is_idle, machine_facts, memory_mib
 from bench.inference.overhead import Overhead, OverheadMissing, measure_overhead
@@ -38,7 +38,7 @@ def run(options: Options) -> None:
     peer, missing = _peer(options)
     title = peer.title if peer else "none"
     results = load_results(_STORE, f"{options.size}, Lar {__version__}, {installed.engine_version}, {title}")
-    results.notes = missing
+    results.notes += [each for each in missing if each not in results.notes]
     bench = _Bench(installed, peer, sizes, results)
     bench.measure([name for name in WORKLOADS if name in (options.only or NAMES)], rounds)
     if OVERHEAD in (options.only or NAMES):
@@ -167,7 +167,7 @@ def _report(bench: _Bench, size: str) -> Report:
     return Report(
         facts=facts,
         titles=titles,
-        results={name: merge_rounds(results.of_server(name)) for name in bench.names},
+        results={name: results.of_server(name) for name in bench.names},
         workloads=list_workloads(sizes.crews, sizes.at_once),
         targets=list_targets(sizes.crews),
         overhead=None if results.overhead is None else Overhead(*results.overhead),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bench.inference.figures import Figures
+from bench.inference.figures import Figures, Spread, merge_rounds
 
 Rounds = dict[str, list[dict[str, float]]]
 """By server, one entry for each round."""
@@ -32,15 +32,12 @@ class Results:
         self.workloads[workload] = {name: [dict(each) for each in found] for name, found in rounds.items()}
         self.days[workload] = day
 
-    def of_server(self, name: str) -> list[dict[str, float]]:
-        """Return the figures of all workloads of a server, a mapping for each round."""
-        rounds: list[dict[str, float]] = []
+    def of_server(self, name: str) -> dict[str, Spread]:
+        """Return the figures of all workloads of a server, each over its own rounds."""
+        merged: dict[str, Spread] = {}
         for found in self.workloads.values():
-            for number, figures in enumerate(found.get(name, ())):
-                if number == len(rounds):
-                    rounds.append({})
-                rounds[number] |= figures
-        return rounds
+            merged |= merge_rounds(found.get(name, ()))
+        return merged
 
 
 def load_results(path: Path, label: str) -> Results:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from bench.inference.figures import Spread
 from bench.inference.stored import Results, load_results, save_results
 
 
@@ -20,11 +21,14 @@ def test_a_file_that_was_cut_counts_as_nothing(tmp_path: Path) -> None:
     assert load_results(path, "full") == Results("full")
 
 
-def test_a_server_has_the_figures_of_all_workloads_round_by_round() -> None:
+def test_a_server_has_the_figures_of_all_workloads_each_over_its_own_rounds() -> None:
     results = Results("full")
     results.put("decode", {"lar": [{"decode.wall_s": 1.0}, {"decode.wall_s": 3.0}]}, "2026-11-21")
     results.put("shared", {"lar": [{"shared.wall_s": 5.0}]}, "2026-11-22")
     results.put("shared", {"lar": [{"shared.wall_s": 4.0}]}, "2026-11-23")
 
-    assert results.of_server("lar") == [{"decode.wall_s": 1.0, "shared.wall_s": 4.0}, {"decode.wall_s": 3.0}]
-    assert results.of_server("slot1") == []
+    assert results.of_server("lar") == {
+        "decode.wall_s": Spread(2.0, 1.0, 3.0),
+        "shared.wall_s": Spread(4.0, 4.0, 4.0),
+    }
+    assert results.of_server("slot1") == {}
