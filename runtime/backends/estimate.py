@@ -42,6 +42,8 @@ _PROCESS_BYTES = 56 * MIB
 """The worker with its libraries, before it loads anything."""
 _TOKEN_BYTES = 320
 """What one entry of the vocabulary takes in the worker's tables."""
+_GRAMMAR_TOKEN_BYTES = 480
+"""What it takes in the tokenizer of grammars, which models that generate have besides."""
 _OTHER_FACTOR = 1.25
 """Weights in memory against weights on disk, for engines that tell nothing beforehand."""
 
@@ -106,7 +108,7 @@ def estimate(
         + files_bytes,
         cache_bytes=sum(_layer_bytes(each, shape, tuning.kv_type) for each in here) + shape.kept_bytes,
         compute_bytes=shape.outputs_bytes + step_bytes,
-        worker_bytes=_PROCESS_BYTES + metadata.vocabulary * _TOKEN_BYTES,
+        worker_bytes=_PROCESS_BYTES + metadata.vocabulary * _per_token(metadata),
         device_bytes=device_bytes,
     )
 
@@ -115,6 +117,10 @@ def estimate_from_size(weights_bytes: int, files_bytes: int = 0) -> Estimate:
     """Guess for weights of which only the size on disk is known."""
     in_memory = int(weights_bytes * _OTHER_FACTOR)
     return Estimate(weights_bytes=in_memory + files_bytes, worker_bytes=_PROCESS_BYTES)
+
+
+def _per_token(metadata: Metadata) -> int:
+    return _TOKEN_BYTES if metadata.is_embedding else _TOKEN_BYTES + _GRAMMAR_TOKEN_BYTES
 
 
 def decide_shape(

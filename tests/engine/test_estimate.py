@@ -13,7 +13,8 @@ from tests.kit.remote_engine import open_child
 pytestmark = pytest.mark.engine
 
 WORDS = 1000
-"""Enough to fill a good part of the context, so that what is computed with is in memory."""
+"""Enough to fill a good part of the context, so that what is computed with is in memory. The answer is JSON, so
+that what grammars need is there as well."""
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,12 @@ def test_a_worker_takes_what_was_estimated(llama_python: str, smollm2_path: Path
         engine.load(str(smollm2_path), tuning, lambda _: None)
         text = "word " * WORDS
         engine.submit(
-            Generate(seq=1, messages=[{"role": "user", "content": text}], sampling=Sampling(max_tokens=8))
+            Generate(
+                seq=1,
+                messages=[{"role": "user", "content": text}],
+                sampling=Sampling(max_tokens=8),
+                format_type="json_object",
+            )
         )
         frames = []
         while engine.is_busy():

@@ -133,14 +133,14 @@ class Writer:
     def _values(self, atom: Atom) -> Written:
         """Write the listed values that meet the rest; patterns that Python cannot read are llguidance's."""
         listed = [value for value in atom.values or () if is_writable(value)]
-        kept = [value for value in listed if may_hold(atom, value, lambda places: self._reader.read(places))]
+        kept = [value for value in listed if may_hold(atom, value, self._reader.read)]
         if not kept and len(listed) < len(atom.values or ()):
             raise Refused(atom.path, "a listed value has a number beyond 2**53, or a control character")
 
         if not kept:
             return False
 
-        unread = [pattern for pattern in atom.patterns if matches(pattern, "") is None]
+        unread = _unread(atom)
         schema: dict[str, Any] = {"enum": kept}
         return (
             {**schema, "type": "string", "allOf": [{"pattern": each} for each in unread]}
@@ -178,9 +178,11 @@ class Writer:
 
     def _unique(self, atom: Atom, most: int) -> Written:
         """Write a list without repetition: known only where few values are possible, in their order."""
-        atoms = self._reader.read(atom.rest)
-        values = [value for each in atoms for value in each.values or ()]
-        if atom.prefix or len(values) > _SUBSETS_OF or any(each.values is None for each in atoms):
+        read = self._reader.read
+        atoms = read(atom.rest)
+        values = [value for each in atoms for value in each.values or () if may_hold(each, value, read)]
+        is_known = all(each.values is not None and not _unread(each) for each in atoms)
+        if atom.prefix or len(values) > _SUBSETS_OF or not is_known:
             raise Refused(
                 (*atom.path, "uniqueItems"),
                 "it cannot be enforced while decoding, unless maxItems is 1, or items is an enum of at most"
@@ -237,6 +239,11 @@ class Writer:
 
 def _is_reference(place: Place) -> bool:
     return isinstance(place.raw, dict) and "$ref" in place.raw and place.raw.keys() - ANNOTATIONS == {"$ref"}
+
+
+def _unread(atom: Atom) -> list[str]:
+    """Return the patterns that only llguidance can read."""
+    return [pattern for pattern in atom.patterns if matches(pattern, "") is None]
 
 
 def _any_of(schemas: Sequence[dict[str, Any] | bool]) -> Written:

@@ -187,6 +187,11 @@ def test_recursion_ends_at_the_depth_and_keeps_the_other_branches() -> None:
         ({"type": "array", "items": [{"const": 1}], "additionalItems": {"const": 2}}, "[1, 2]", "[2]"),
         ({"type": "array", "uniqueItems": True, "maxItems": 1}, "[1]", "[1, 1]"),
         ({"type": "array", "uniqueItems": True, "items": {"enum": [1, 2, 3]}}, "[1, 3]", "[1, 1]"),
+        (
+            {"type": "array", "uniqueItems": True, "items": {"enum": [None, "", "abc"], "minLength": 3}},
+            '[null, "abc"]',
+            '[null, ""]',
+        ),
         ({"type": "array", "prefixItems": [{"const": 1}], "items": False}, "[1]", "[1, 1]"),
         ({"oneOf": [{"type": "string"}, {"type": "integer"}]}, "1", "null"),
         ({"propertyNames": {"enum": ["a"]}, "additionalProperties": {"const": 1}}, '{"a": 1}', '{"b": 1}'),
