@@ -53,6 +53,7 @@ from runtime.core.recall_facts import (
     SourceSynced,
 )
 from runtime.core.states import ModelState
+from runtime.core.tool_facts import ReachFact
 from tui.state import Job, Level, Run, Server, Toast, ViewState
 from tui.summary import BackendFact, ModelFact, RunFact, ServerFact, TurnFact, WorkerFact
 from tui.words import clean, span
@@ -72,6 +73,7 @@ def apply(view: ViewState, envelope: Envelope) -> ViewState:
             | RecallSearched()
             | SourceSynced()
             | RecallJobEnded()
+            | ReachFact()
         ):
             return view
         case ServerStarted() | ServerStopped() | BusLagged() as fact:

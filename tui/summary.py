@@ -1,7 +1,5 @@
 """A fact as one line for the events screen: whom it is about, what it says, how much it matters. Pure."""
 
-from typing import NamedTuple
-
 from runtime.core.events import (
     BackendFailed,
     BackendInstalled,
@@ -48,7 +46,10 @@ from runtime.core.recall_facts import (
     RecallSearched,
     SourceSynced,
 )
-from tui.state import Level, Row
+from runtime.core.tool_facts import ReachFact
+from tui.state import Row
+from tui.summary_reach import tell_reach
+from tui.told import Told
 from tui.words import clean, context_size, progress_line, span, tally
 
 ServerFact = ServerStarted | ServerStopped | BusLagged
@@ -59,15 +60,6 @@ TurnFact = TurnStarted | TurnFinished | SeqSubmitted | SeqStarted | SeqDelta | S
 BackendFact = BackendInstalling | BackendInstalled | BackendFailed | BackendRemoved
 ModelFact = ModelInstalling | ModelInstalled | ModelFailed | ModelLoading | ModelLoaded | ModelEvicted
 WorkerFact = WorkerSpawned | WorkerReady | WorkerSilent | WorkerExited | WorkerRestarted | WorkerAbandoned
-
-
-class Told(NamedTuple):
-    """What a row says. `fold` is empty for facts that always get a row of their own."""
-
-    subject: str
-    text: str
-    level: Level = "info"
-    fold: str = ""
 
 
 def row_of(envelope: Envelope) -> Row:
@@ -140,6 +132,8 @@ def _tell(envelope: Envelope) -> Told:
             | WorkerAbandoned()
         ) as fact:
             return _worker(fact)
+        case ReachFact() as fact:
+            return tell_reach(fact)
 
 
 def short_run(run_id: str | None) -> str:

@@ -9,7 +9,7 @@ from runtime.api.deps import ApiDeps
 from runtime.api.errors import invalid
 from runtime.api.features import check_features
 from runtime.api.runs import ready_model
-from runtime.core.gate import Principal
+from runtime.core.gate.principals import Principal
 from runtime.core.ids import ModelId
 from runtime.core.messages import ChatRequest
 from runtime.core.states import ModelState

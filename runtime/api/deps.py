@@ -10,7 +10,7 @@ from runtime.api.metrics import Metrics
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.driver import Runs
-from runtime.core.gate import Principal
+from runtime.core.gate.principals import Principal
 from runtime.core.ids import RunId
 from runtime.core.ports import Journal, Models
 from runtime.core.recall import Recall

@@ -19,7 +19,7 @@ import msgspec
 from filelock import FileLock
 
 from runtime.core.clock import Clock, SystemClock
-from runtime.core.gate import OWNER, Principal, Role
+from runtime.core.gate.principals import OWNER, Principal, Role
 from runtime.core.ids import LOCAL_TENANT, PrincipalId, TenantId
 
 KEYS_FILE = "keys.json"

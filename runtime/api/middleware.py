@@ -32,7 +32,7 @@ from runtime.api.errors import (
 from runtime.api.keys import KeyStore, KeysUnreadable
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, LarError
-from runtime.core.gate import OWNER, Permission, Principal, decide_access
+from runtime.core.gate.principals import OWNER, Permission, Principal, decide_access
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from runtime.api.deps import DEPS, PRINCIPAL
 from runtime.api.errors import Refusal, Refused
-from runtime.core.gate import Permission
+from runtime.core.gate.principals import Permission
 from runtime.core.ids import TenantId
 from runtime.core.recall import Recall, Sources
 

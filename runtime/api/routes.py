@@ -30,7 +30,7 @@ from runtime.api.openai.rerank import post_rerank
 from runtime.api.operate import post_install, post_unload
 from runtime.api.state import get_state
 from runtime.api.tokens import post_detokenize, post_tokenize
-from runtime.core.gate import Permission
+from runtime.core.gate.principals import Permission
 
 
 class Route(NamedTuple):

@@ -17,7 +17,7 @@ from runtime.api.sse import SseStream
 from runtime.api.stream import ReaderGone
 from runtime.core.driver import Piece, RunHandle
 from runtime.core.errors import ModelUnavailable
-from runtime.core.gate import Principal, decide_access
+from runtime.core.gate.principals import Principal, decide_access
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Broke, Ended, Request
 from runtime.core.states import ModelState

@@ -51,6 +51,24 @@ from runtime.core.recall_facts import (
     RecallSearched,
     SourceSynced,
 )
+from runtime.core.tool_facts import (
+    ApprovalAnswered,
+    ApprovalAsked,
+    GateDecided,
+    LinkChanged,
+    LinkClosed,
+    LinkLost,
+    LinkOpened,
+    PolicyLoaded,
+    PolicyRefused,
+    ReachFact,
+    ToolFact,
+    ToolFailed,
+    ToolFinished,
+    ToolProgressed,
+    ToolRequested,
+    ToolStarted,
+)
 
 Subject = tuple[str, str | int]
 
@@ -81,9 +99,10 @@ def subjects_of(event: Event) -> tuple[Subject, ...]:
             | RunFinished()
             | RunFailed()
             | RunCancelled()
+            | ServerStarted()
+            | ServerStopped()
+            | BusLagged()
         ):
-            return ()
-        case ServerStarted() | ServerStopped() | BusLagged():
             return ()
         case (
             RecallIngested()
@@ -94,6 +113,8 @@ def subjects_of(event: Event) -> tuple[Subject, ...]:
             | RecallJobEnded()
         ):
             return _of_recall(event)
+        case ReachFact():
+            return _of_reach(event)
 
 
 def _of_recall(event: RecallFact) -> tuple[Subject, ...]:
@@ -107,6 +128,20 @@ def _of_recall(event: RecallFact) -> tuple[Subject, ...]:
         case RecallJobEnded():
             return (("job", event.job),)
         case RecallSearched():
+            return ()
+
+
+def _of_reach(event: ToolFact) -> tuple[Subject, ...]:
+    match event:
+        case ToolRequested() | ToolStarted() | ToolProgressed() | ToolFinished() | ToolFailed():
+            return (("call", event.call),)
+        case GateDecided():
+            return () if event.call is None else (("call", event.call),)
+        case ApprovalAsked() | ApprovalAnswered():
+            return (("approval", event.approval),)
+        case LinkOpened() | LinkLost() | LinkClosed() | LinkChanged():
+            return (("link", event.server),)
+        case PolicyLoaded() | PolicyRefused():
             return ()
 
 
@@ -125,8 +160,15 @@ class Causes:
         return otherwise
 
     def note(self, event: Event, seq: int) -> None:
-        """Remember a published fact; a worker that has exited is forgotten, its model is not."""
+        """Remember a published fact; what has ended (a worker, a call) is forgotten."""
         for subject in subjects_of(event):
             self._newest[subject] = seq
-        if isinstance(event, WorkerExited):
-            del self._newest["worker", event.worker]
+        match event:
+            case WorkerExited():
+                del self._newest["worker", event.worker]
+            case ToolFinished() | ToolFailed():
+                del self._newest["call", event.call]
+            case ApprovalAnswered():
+                del self._newest["approval", event.approval]
+            case _:
+                return

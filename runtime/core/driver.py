@@ -20,7 +20,7 @@ from runtime.core.clock import Clock
 from runtime.core.commands import CancelSeq, Close, Emit, Enter, Place, Publish, Submit
 from runtime.core.errors import Fault, LarError
 from runtime.core.events import Event, RunRequested
-from runtime.core.gate import Principal
+from runtime.core.gate.principals import Principal
 from runtime.core.ids import ModelId, RunId, new_run_id
 from runtime.core.messages import Broke, Output, Request
 from runtime.core.ports import Generation, Lease, ModelPool

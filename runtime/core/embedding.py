@@ -13,7 +13,7 @@ import anyio
 
 from runtime.core.driver import RunHandle, Runs
 from runtime.core.errors import Fault, ModelUnavailable, RequestInvalid
-from runtime.core.gate import Principal
+from runtime.core.gate.principals import Principal
 from runtime.core.ids import ModelId, PrincipalId
 from runtime.core.messages import (
     Broke,

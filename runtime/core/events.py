@@ -12,14 +12,8 @@ from runtime.core.errors import FaultCode
 from runtime.core.fact import Fact
 from runtime.core.ids import LOCAL_TENANT, ModelId, PrincipalId, RunId, TenantId, WorkerId
 from runtime.core.messages import FinishReason, Usage
-from runtime.core.recall_facts import (
-    RecallFailed,
-    RecallForgotten,
-    RecallIngested,
-    RecallJobEnded,
-    RecallSearched,
-    SourceSynced,
-)
+from runtime.core.recall_facts import RecallFact
+from runtime.core.tool_facts import ToolFact
 
 
 class ServerStarted(Fact, frozen=True, kw_only=True, tag="server.started"):
@@ -327,12 +321,8 @@ Event = (
     | WorkerExited
     | WorkerRestarted
     | WorkerAbandoned
-    | RecallIngested
-    | RecallFailed
-    | RecallForgotten
-    | RecallSearched
-    | SourceSynced
-    | RecallJobEnded
+    | RecallFact
+    | ToolFact
     | BusLagged
 )
 """Every fact there is; a `match` over it must know each."""

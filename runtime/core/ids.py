@@ -16,6 +16,8 @@ FileId = NewType("FileId", str)
 SourceId = NewType("SourceId", str)
 JobId = NewType("JobId", str)
 ChunkId = NewType("ChunkId", int)
+CallId = NewType("CallId", str)
+ApprovalId = NewType("ApprovalId", str)
 
 LOCAL_TENANT = TenantId("local")
 """The one tenant of a Lar that nobody shares."""

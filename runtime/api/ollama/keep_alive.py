@@ -12,7 +12,7 @@ import anyio
 from runtime.api.deps import ApiDeps
 from runtime.api.errors import invalid
 from runtime.api.ollama.body import KeepAlive
-from runtime.core.gate import Principal, decide_access
+from runtime.core.gate.principals import Principal, decide_access
 from runtime.core.ids import ModelId
 
 UNLOAD_WAIT_S = 10.0

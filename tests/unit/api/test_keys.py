@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.api.keys import Key, KeyRefused, KeyStore, KeysUnreadable
-from runtime.core.gate import OWNER
+from runtime.core.gate.principals import OWNER
 from runtime.core.ids import LOCAL_TENANT, TenantId
 from tests.kit.clock import FakeClock
 

@@ -13,8 +13,9 @@ from runtime.core.events import (
     WorkerReady,
     WorkerSpawned,
 )
-from runtime.core.ids import ModelId, WorkerId
+from runtime.core.ids import CallId, ModelId, PrincipalId, WorkerId
 from runtime.core.messages import Usage
+from runtime.core.tool_facts import ToolFinished, ToolRequested, ToolStarted
 
 MODEL, FIRST, SECOND = ModelId("m"), WorkerId("w1"), WorkerId("w2")
 
@@ -62,3 +63,12 @@ def test_things_of_different_kinds_stay_apart() -> None:
 
 def test_what_is_about_nothing_in_particular_has_the_cause_that_its_asker_names() -> None:
     assert Causes().find(RunFinished(usage=Usage()), otherwise=7) == 7
+
+
+def test_the_facts_of_a_call_follow_each_other_and_the_next_call_begins_anew() -> None:
+    first, other = CallId("call_1"), CallId("call_2")
+    asked = ToolRequested(call=first, server="s", tool="t", principal=PrincipalId("owner"), door="api")
+    done = ToolFinished(call=first, took_s=1.0, result_bytes=2, is_error=False)
+    again = ToolRequested(call=other, server="s", tool="t", principal=PrincipalId("owner"), door="api")
+
+    assert causes_of(asked, ToolStarted(call=first), done, again) == [None, 1, 2, None]

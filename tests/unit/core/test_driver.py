@@ -22,7 +22,7 @@ from runtime.core.events import (
     SeqFinished,
     TurnFinished,
 )
-from runtime.core.gate import OWNER, Principal
+from runtime.core.gate.principals import OWNER, Principal
 from runtime.core.ids import ModelId, PrincipalId
 from runtime.core.messages import Began, Broke, ChatRequest, Delta, Ended, Message, Output, Priority, Usage
 from runtime.core.settings import AdmissionSettings

@@ -3,7 +3,7 @@
 import pytest
 
 from runtime.backends.restarts import DEATHS_ALLOWED, WINDOW_S, Abandon, Restart, decide_restart
-from runtime.core.gate import OWNER, Permission, Principal, decide_access
+from runtime.core.gate.principals import OWNER, Permission, Principal, decide_access
 from runtime.core.ids import PrincipalId
 
 USER = Principal(id=PrincipalId("key_1"), role="user")
