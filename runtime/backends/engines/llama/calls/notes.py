@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.backends.engines.llama.calls.forms import ANY, CUSTOM_AFTER, Form, custom_head
+from runtime.backends.engines.llama.calls.sketch import sketch_schema
 from runtime.backends.engines.llama.masking import Piece
 
 
@@ -38,8 +39,11 @@ def ask_for_json(schema: dict[str, Any] | None) -> list[Piece]:
     """Return the note that asks for an answer in JSON."""
     text = "Answer with a JSON object and nothing else."
     if schema is not None:
-        spelled = json.dumps(schema, ensure_ascii=False)
-        text = f"Answer with JSON of this schema and nothing else:\n{spelled}"
+        sketched = sketch_schema(schema)
+        form, told = (
+            ("schema", json.dumps(schema, ensure_ascii=False)) if sketched is None else ("form", sketched)
+        )
+        text = f"Answer with JSON of this {form} and nothing else:\n{told}"
 
     return [Piece(text, is_trusted=False)]
 

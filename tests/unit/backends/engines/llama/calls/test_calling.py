@@ -93,7 +93,7 @@ def test_the_schema_of_the_answer_comes_after_system_and_tools(family: Family) -
         format_schema=schema,
     )
     plain, shaped = text_of(render(family, request)), text_of(render(family, with_schema))
-    assert json.dumps(schema) in shaped
+    assert '{"zip"?: string}' in shaped
     assert shaped.index("Be brief.") < shaped.index('"zip"') < shaped.index("Weather in Paris?")
     assert plain.split("Be brief.")[0] == shaped.split("Be brief.")[0]
 
