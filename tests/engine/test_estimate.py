@@ -13,8 +13,8 @@ from tests.kit.remote_engine import open_child
 pytestmark = pytest.mark.engine
 
 WORDS = 1000
-"""Enough to fill a good part of the context, so that what is computed with is in memory. The answer is JSON, so
-that what grammars need is there as well."""
+"""Enough to fill a good part of the context, so that what is computed with is in memory. The answer is JSON,
+so that what grammars need is there as well."""
 
 
 @pytest.mark.parametrize(
