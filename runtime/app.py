@@ -47,6 +47,7 @@ from runtime.core.ids import ModelId, TenantId
 from runtime.core.recall import Recall
 from runtime.core.settings import Settings
 from runtime.core.version import __version__
+from runtime.egress.client import open_fetcher
 from runtime.instance import remove_instance, write_instance
 from runtime.recall.database import open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
@@ -129,8 +130,10 @@ async def open_trial(launch: Launch, folder: Path, wanted: Sequence[ModelId]) ->
                 raise ModelUnavailable(Fault(code="model_not_found", message=message))
         tasks.start_soon(pool.sweep_forever)
         try:
-            given = _given(launch, bus, runs, models)
-            async with open_recall(folder, launch.settings.recall, given) as opened:
+            async with (
+                _open_given(launch, bus, runs, models) as given,
+                open_recall(folder, launch.settings.recall, given) as opened,
+            ):
                 yield opened.recall
         finally:
             with anyio.CancelScope(shield=True):  # both steps have a bound of their own
@@ -171,9 +174,10 @@ async def _open_parts(
     """Start what serves requests, and stop it again in order."""
     models, pool, runs = await _assemble(launch, bus, tasks)
     tasks.start_soon(pool.sweep_forever)
-    async with open_recall(
-        launch.home / RECALL_FOLDER, launch.settings.recall, _given(launch, bus, runs, models)
-    ) as opened:
+    async with (
+        _open_given(launch, bus, runs, models) as given,
+        open_recall(launch.home / RECALL_FOLDER, launch.settings.recall, given) as opened,
+    ):
         parts = _Parts(models, pool, runs, opened.recall)
         async with _open_http(launch, bus, journal, keys, parts, tasks) as bound:
             yield bound
@@ -188,7 +192,9 @@ class _Parts(NamedTuple):
     recall: Recall
 
 
-def _given(launch: Launch, bus: Bus, runs: Runs, models: Library) -> Given:
+@asynccontextmanager
+async def _open_given(launch: Launch, bus: Bus, runs: Runs, models: Library) -> AsyncIterator[Given]:
+    """Open what Recall is given by the server."""
     causes = Causes()
 
     def tell(fact: Fact, tenant: TenantId) -> None:
@@ -196,12 +202,14 @@ def _given(launch: Launch, bus: Bus, runs: Runs, models: Library) -> Given:
         envelope = bus.publish(event, cause=causes.find(event), tenant=tenant)
         causes.note(event, envelope.seq)
 
-    return Given(
-        embedder=RunEmbedder(runs, models),
-        publish=tell,
-        clock=SystemClock(),
-        embedding_model=launch.settings.models.embedding,
-    )
+    async with open_fetcher(launch.settings.recall.private_addresses, __version__) as fetcher:
+        yield Given(
+            embedder=RunEmbedder(runs, models),
+            publish=tell,
+            clock=SystemClock(),
+            embedding_model=launch.settings.models.embedding,
+            fetcher=fetcher,
+        )
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from runtime.core.ids import LOCAL_TENANT, ChunkId, CollectionId, DocumentId, Mo
 from runtime.core.knowledge import Document, NewCollection, Query
 from runtime.core.settings import RecallSettings
 from runtime.core.version import __version__
-from runtime.recall.documents import insert_document
+from runtime.egress.client import open_fetcher
+from runtime.recall.documents import NewRow, insert_documents
 from runtime.recall.opening import Given, OpenRecall, open_recall
 from runtime.recall.truth import NewChunk, Pen
 
@@ -58,10 +59,17 @@ async def main(folder: Path, store: Path) -> None:
     """Ingest and ask."""
     corpus = measure.load(folder)
     empty = measure.memory_mib()
-    given = Given(embedder=GivenVectors(corpus), publish=_ignore, clock=SystemClock(), embedding_model=MODEL)
-    async with open_recall(store, RecallSettings(snapshots=0), given) as opened:
-        result = await _measure(opened, corpus)
-        result |= {"memory_mib": measure.memory_mib(), "memory_before_mib": empty}
+    async with open_fetcher((), __version__) as fetcher:
+        given = Given(
+            embedder=GivenVectors(corpus),
+            publish=_ignore,
+            clock=SystemClock(),
+            embedding_model=MODEL,
+            fetcher=fetcher,
+        )
+        async with open_recall(store, RecallSettings(snapshots=0), given) as opened:
+            result = await _measure(opened, corpus)
+            result |= {"memory_mib": measure.memory_mib(), "memory_before_mib": empty}
     measure.tell(result | {"version": __version__, "disk_mib": measure.disk_mib(store)})
 
 
@@ -119,24 +127,28 @@ def _ingest(
     """Store documents with their chunks and vectors; return the row of each chunk."""
     now = time.time()
     stored: dict[ChunkId, int] = {}
-    for rows in documents:
-        document = Document(
-            id=DocumentId(f"doc_{rows[0]}"),
-            collection=CollectionId(""),  # the row has its namespace
-            name=str(rows[0]),
-            status="completed",
-            attributes={"tenant": corpus.tenants[rows[0]]},
-            chunks=len(rows),
-            created_at=now,
-            changed_at=now,
-        )
-        insert_document(pen, ns, LOCAL_TENANT, document)
+    made = [_document(corpus, rows, now) for rows in documents]
+    insert_documents(pen, ns, LOCAL_TENANT, [NewRow(each) for each in made])
+    for document, rows in zip(made, documents, strict=True):
         texts = [corpus.texts[row] for row in rows]
         chunks = [NewChunk(place, 0, len(text), "[]", text) for place, text in enumerate(texts)]
         stored |= dict(zip(pen.put_chunks(ns, document.id, chunks), rows, strict=True))
     halves = corpus.vectors[list(stored.values())].astype(np.float16)
     pen.put_vectors(ns, space, [(chunk, half.tobytes()) for chunk, half in zip(stored, halves, strict=True)])
     return stored
+
+
+def _document(corpus: measure.Loaded, rows: list[int], now: float) -> Document:
+    return Document(
+        id=DocumentId(f"doc_{rows[0]}"),
+        collection=CollectionId(""),  # the row has its namespace
+        name=str(rows[0]),
+        status="completed",
+        attributes={"tenant": corpus.tenants[rows[0]]},
+        chunks=len(rows),
+        created_at=now,
+        changed_at=now,
+    )
 
 
 def _ignore(_fact: Fact, _tenant: TenantId) -> None:

@@ -9,9 +9,10 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.deps import DEPS, PRINCIPAL
-from runtime.api.errors import Refusal, Refused
-from runtime.core.gate.principals import Permission
+from runtime.api.errors import Refusal, Refused, forbidden
+from runtime.core.gate.principals import Permission, decide_access
 from runtime.core.ids import TenantId
+from runtime.core.knowledge import NewSource
 from runtime.core.recall import Recall, Sources
 
 Entry = tuple[str, str, Permission, Callable[[web.Request], Awaitable[web.StreamResponse]]]
@@ -28,12 +29,27 @@ def recall_of(request: web.Request) -> Recall:
 
 
 def sources_of(request: web.Request) -> Sources:
-    """Return the sources. Raises Refused where this server follows none."""
-    sources = recall_of(request).sources
-    if sources is None:
-        message = "This server follows no sources. Add documents by upload."
-        raise Refused(Refusal(status=501, type="server_error", code="unsupported", message=message))
-    return sources
+    """Return the sources. Raises Refused where the server was started without Recall."""
+    return recall_of(request).sources
+
+
+def check_place(request: web.Request, new: NewSource) -> None:
+    """Refuse a place that only operators may follow. Raises Refused.
+
+    Anything but a web address reads this machine's files, and a secret is read from the environment of the
+    server and sent to the place: either would reach beyond what the key's tenant owns.
+    """
+    is_web = new.uri.lower().startswith(("http://", "https://"))
+    if is_web and new.secret is None:
+        return
+    if decide_access(request[PRINCIPAL], "operate") is None:
+        return
+    what = "Naming a secret of the server" if is_web else "Reading files of this machine"
+    message = (
+        f"{what} takes a key with the role 'operator'. Follow a web address that needs no token, "
+        "or ask the operator of this server."
+    )
+    raise forbidden(message, "forbidden")
 
 
 def tenant_of(request: web.Request) -> TenantId:

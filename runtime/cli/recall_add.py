@@ -134,6 +134,8 @@ def _source(chosen: argparse.Namespace, address: str) -> NewSource:
         max_documents=chosen.max_documents,
         tags=tuple(chosen.tag),
         attributes=dict(chosen.attribute),
+        branch=chosen.branch,
+        secret=chosen.secret,
     )
 
 

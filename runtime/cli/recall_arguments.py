@@ -66,6 +66,8 @@ def _add_adding(actions: Any) -> None:
         help="keep a URL or folder in step from now on, looking that often: 10m, 6h, 1d (default: 1h)",
     )
     add.add_argument("--kind", choices=get_args(SourceKind), help="of a URL (default: found out)")
+    add.add_argument("--branch", help="of a git repository (default: the one it names itself)")
+    add.add_argument("--secret", metavar="NAME", help="environment variable of the server with a URL's token")
     add.add_argument("--max-documents", type=whole, default=1000, help="of a URL or source (default: 1000)")
     add.add_argument("--no-wait", action="store_true", help="do not wait until everything was read")
     _with_json(add)

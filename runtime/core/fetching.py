@@ -61,3 +61,6 @@ class Fetcher(Protocol):
 
     async def check_host(self, host: str, port: int) -> FetchFault | None:
         """Say why a host may not be reached, None where it may: for what connects by other means (git)."""
+
+    async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that may be reached, all judged: connect to these and no others."""

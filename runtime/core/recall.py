@@ -304,7 +304,7 @@ class Recall:
     files: Files
     searcher: Searcher
     memories: Memories
-    sources: Sources | None = None
+    sources: Sources
     jobs: Jobs
     care: Care | None = None
     """None: the store cannot be looked after from here."""

@@ -72,12 +72,17 @@ class GuardedFetcher:
 
     async def check_host(self, host: str, port: int) -> FetchFault | None:
         """Say why a host may not be reached, None where it may."""
+        found = await self.find_host(host, port)
+        return found if isinstance(found, FetchFault) else None
+
+    async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that may be reached, all judged: connect to these and no others."""
         fault = self._perimeter.judge_host(host, port)
         if fault is not None:
             return fault
         try:
             with anyio.fail_after(_LOOKUP_LIMIT_S):
-                await self._resolver.checked(plain_host(host), port)
+                return tuple(await self._resolver.checked(plain_host(host), port))
         except Denied as denied:
             return denied.fault
         except TimeoutError:
@@ -91,7 +96,6 @@ class GuardedFetcher:
                 code="unreachable",
                 message=f"the host name {host} is not known; check its spelling and the network",
             )
-        return None
 
     async def fetch(self, request: FetchRequest, folder: Path) -> Fetched | FetchFault:
         """Get what is at a URL; the body goes to a new file in `folder`. Leaves no file behind on failure."""

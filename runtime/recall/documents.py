@@ -1,6 +1,6 @@
 """Rows of documents: written with a pen inside somebody's transaction, read here.
 
-A document's row comes first (`insert_document`), its text and chunks follow once it has been read
+A document's row comes first (`insert_documents`), its text and chunks follow once it has been read
 (`store_text`), and it ends with `finish`, `fail` or `cancel`. An item of memory is a document, too, whose
 row says more (`ItemColumns`); listing and finding by name see documents of collections alone.
 """
@@ -8,28 +8,39 @@ row says more (`ItemColumns`); listing and finding by name see documents of coll
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import duckdb
 import msgspec
 
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, NotFound
 from runtime.core.filters import Attributes
-from runtime.core.ids import ChunkId, CollectionId, DocumentId, FileId, SourceId, TenantId
-from runtime.core.knowledge import Chunking, Document, DocumentFault, DocumentStatus, StoredChunk
+from runtime.core.ids import ChunkId, CollectionId, DocumentId, FileId, TenantId
+from runtime.core.knowledge import Document, DocumentFault, DocumentStatus, StoredChunk
+from runtime.recall.document_columns import CHUNK_COLUMNS, COLUMNS, as_json, chunk_of, document_of, values_of
 from runtime.recall.marks import Marks, Shelfmark
 from runtime.recall.recent import Recent
 from runtime.recall.truth import NewChunk, Pen, Truth
 
 Replaces = Literal["name", "uri", "nothing"]
 
-_COLUMNS = (
-    "id, ns, name, title, uri, media_type, language, status, fault, notes, attributes, tags, source, file, "
-    "content_hash, size_bytes, chunks, chunking, created_at, changed_at, valid_from, valid_to, expires_at"
+_ALL_COLUMNS = (
+    *("tenant", "replaces", "importance", "ended_at", "scope_user", "scope_agent", "scope_session"),
+    *COLUMNS.split(", "),
 )
+_NUMBERED = tuple(enumerate(_ALL_COLUMNS, start=1))
+_INSERT = f"INSERT INTO document ({', '.join(_ALL_COLUMNS)})"
+_TYPES = {
+    **dict.fromkeys(("ns", "size_bytes"), "BIGINT"),
+    "chunks": "INTEGER",
+    **dict.fromkeys(("importance", "ended_at", "created_at", "changed_at"), "DOUBLE"),
+    **dict.fromkeys(("valid_from", "valid_to", "expires_at"), "DOUBLE"),
+}
+"""Of the columns that are no VARCHAR."""
+_NO_ITEM = (None,) * 5
 _LOOKED_UP = 200
 """Documents that one statement reads by their ids."""
 _RECENT = 2048
 """Documents that hits name again and again; a row takes a kilobyte or two."""
-_CHUNK_COLUMNS = "id, document, ordinal, span_start, span_end, text, heading"
 
 
 class ItemColumns(NamedTuple):
@@ -40,6 +51,15 @@ class ItemColumns(NamedTuple):
     user: str | None = None
     agent: str | None = None
     session: str | None = None
+
+
+class NewRow(NamedTuple):
+    """A document's row to be stored."""
+
+    document: Document
+    replaces: Replaces = "nothing"
+    """Is looked at by `replace_older`."""
+    item: ItemColumns | None = None
 
 
 class ReadText(NamedTuple):
@@ -63,11 +83,21 @@ def insert_document(
     item: ItemColumns | None = None,
 ) -> None:
     """Store a document's row; its text and chunks follow. `replaces` is looked at by `replace_older`."""
-    pen.execute(
-        f"INSERT INTO document (tenant, replaces, importance, ended_at, scope_user, scope_agent, "  # noqa: S608 - constants
-        f"scope_session, {_COLUMNS}) VALUES ({', '.join('?' * 30)})",
-        [tenant, replaces, *(item or (None,) * len(ItemColumns._fields)), *_values(ns, document)],
-    )
+    insert_documents(pen, ns, tenant, [NewRow(document, replaces, item)])
+
+
+def insert_documents(pen: Pen, ns: int, tenant: TenantId, rows: Sequence[NewRow]) -> None:
+    """Store rows of documents in one statement: twenty take a sixth of the time that they take one by one."""
+    if not rows:
+        return
+
+    values = [[tenant, row.replaces, *(row.item or _NO_ITEM), *values_of(ns, row.document)] for row in rows]
+    if len(values) == 1:
+        pen.execute(f"{_INSERT} VALUES ({', '.join('?' * len(_ALL_COLUMNS))})", values[0])
+        return
+
+    columns = [f"unnest(${place}::{_TYPES.get(name, 'VARCHAR')}[])" for place, name in _NUMBERED]
+    pen.execute(f"{_INSERT} SELECT {', '.join(columns)}", [[*column] for column in zip(*values, strict=True)])
 
 
 def store_text(pen: Pen, ns: int, document: DocumentId, read: ReadText, now: float) -> list[ChunkId]:
@@ -81,7 +111,7 @@ def store_text(pen: Pen, ns: int, document: DocumentId, read: ReadText, now: flo
             read.title,
             read.media_type,
             read.language,
-            _json(read.notes),
+            as_json(read.notes),
             len(read.chunks),
             read.text,
             now,
@@ -176,12 +206,12 @@ class DocumentRows:
         is_backwards = before is not None and after is None
         is_descending = is_newest_first != is_backwards
         rows = await self._truth.read(
-            f"SELECT {_COLUMNS} FROM document WHERE ns = $1 AND ($2 IS NULL OR id > $2) "  # noqa: S608 - constants
+            f"SELECT {COLUMNS} FROM document WHERE ns = $1 AND ($2 IS NULL OR id > $2) "  # noqa: S608 - constants
             "AND ($3 IS NULL OR id < $3) AND ($4 IS NULL OR status = $4) "
             f"ORDER BY id {'DESC' if is_descending else 'ASC'} LIMIT $5",
             [mark.ns, above, below, status, limit],
         )
-        documents = [_document(row, mark) for row in rows]
+        documents = [document_of(row, mark) for row in rows]
         return documents[::-1] if is_backwards else documents
 
     async def find(self, tenant: TenantId, document: DocumentId) -> Document:
@@ -193,6 +223,15 @@ class DocumentRows:
 
     async def find_many(self, ns: int, documents: Sequence[DocumentId]) -> dict[DocumentId, Document]:
         """Return those of the documents that are in a namespace, items of memory included, by their ids."""
+        if not documents:
+            return {}
+
+        return await self._truth.database.use_cursor(lambda cursor: self.find_with(cursor, ns, documents))
+
+    def find_with(
+        self, cursor: duckdb.DuckDBPyConnection, ns: int, documents: Sequence[DocumentId]
+    ) -> dict[DocumentId, Document]:
+        """Return what `find_many` does, read in the thread of a cursor's user."""
         mark = self._marks.by_ns(ns)
         if mark is None or not documents:
             return {}
@@ -202,7 +241,7 @@ class DocumentRows:
         found = self._recent.find((ns, document) for document in documents)
         missing = [document for document in documents if (ns, document) not in found]
         if missing:
-            read = {(ns, each.id): each for each in await self._read_many(mark, missing)}
+            read = {(ns, each.id): each for each in _read_many(cursor, mark, missing)}
             self._recent.keep(read, commits)
             found |= read
         return {document: each for (_, document), each in found.items()}
@@ -232,7 +271,7 @@ class DocumentRows:
         """Return its chunks in order. Raises NotFound."""
         await self.find(tenant, document)
         rows = await self._truth.read(
-            f"SELECT {_CHUNK_COLUMNS} FROM chunk WHERE document = $1 ORDER BY ordinal",  # noqa: S608 - constants
+            f"SELECT {CHUNK_COLUMNS} FROM chunk WHERE document = $1 ORDER BY ordinal",  # noqa: S608 - constants
             [document],
         )
         return [chunk_of(row) for row in rows]
@@ -247,10 +286,10 @@ class DocumentRows:
             mark, row = self._own(tenant, pen.rows(_ONE, [document, tenant]), document)
             pen.execute(
                 "UPDATE document SET attributes = ?, changed_at = ? WHERE id = ?",
-                [_json(attributes), now, document],
+                [as_json(attributes), now, document],
             )
             log_meta(pen, mark.ns, [document])
-            return msgspec.structs.replace(_document(row, mark), attributes=attributes, changed_at=now)
+            return msgspec.structs.replace(document_of(row, mark), attributes=attributes, changed_at=now)
 
         return await self._truth.write(_change)
 
@@ -260,35 +299,24 @@ class DocumentRows:
         def _remove(pen: Pen) -> Document:
             mark, row = self._own(tenant, pen.rows(_ONE, [document, tenant]), document)
             remove_documents(pen, mark.ns, [document])
-            return _document(row, mark)
+            return document_of(row, mark)
 
         return await self._truth.write(_remove)
-
-    async def _read_many(self, mark: Shelfmark, documents: Sequence[DocumentId]) -> list[Document]:
-        rows: list[tuple[Any, ...]] = []
-        # A list of values is looked up in the primary key; a subquery of more than fifty reads the table.
-        for start in range(0, len(documents), _LOOKED_UP):
-            some = documents[start : start + _LOOKED_UP]
-            rows += await self._truth.read(
-                f"SELECT {_COLUMNS} FROM document WHERE ns = ? AND id IN ({', '.join('?' * len(some))})",  # noqa: S608 - constants
-                [mark.ns, *some],
-            )
-        return [_document(row, mark) for row in rows]
 
     async def _find(self, tenant: TenantId, document: DocumentId) -> Document | None:
         rows = await self._truth.read(_ONE, [document, tenant])
         mark = self._marks.by_ns(rows[0][1]) if rows else None
-        return _document(rows[0], mark) if mark is not None and mark.kind == "documents" else None
+        return document_of(rows[0], mark) if mark is not None and mark.kind == "documents" else None
 
     async def _newest(
         self, tenant: TenantId, collection: CollectionId, column: Literal["name", "uri", "file"], value: str
     ) -> Document | None:
         mark = self._marks.find_ns(tenant, collection)
         rows = await self._truth.read(
-            f"SELECT {_COLUMNS} FROM document WHERE ns = $1 AND {column} = $2 ORDER BY id DESC LIMIT 1",  # noqa: S608 - constants
+            f"SELECT {COLUMNS} FROM document WHERE ns = $1 AND {column} = $2 ORDER BY id DESC LIMIT 1",  # noqa: S608 - constants
             [mark.ns, value],
         )
-        return _document(rows[0], mark) if rows else None
+        return document_of(rows[0], mark) if rows else None
 
     def _own(
         self, tenant: TenantId, rows: list[tuple[Any, ...]], document: DocumentId
@@ -300,20 +328,21 @@ class DocumentRows:
         return mark, rows[0]
 
 
-_ONE = f"SELECT {_COLUMNS} FROM document WHERE id = $1 AND tenant = $2"  # noqa: S608 - constants
+_ONE = f"SELECT {COLUMNS} FROM document WHERE id = $1 AND tenant = $2"  # noqa: S608 - constants
 
 
-def chunk_of(row: Sequence[Any]) -> StoredChunk:
-    """Return the chunk of a row: id, document, ordinal, span_start, span_end, text, heading."""
-    return StoredChunk(
-        id=ChunkId(row[0]),
-        document=DocumentId(row[1]),
-        ordinal=row[2],
-        start=row[3],
-        end=row[4],
-        text=row[5],
-        heading=msgspec.json.decode(row[6], type=tuple[str, ...]),
-    )
+def _read_many(
+    cursor: duckdb.DuckDBPyConnection, mark: Shelfmark, documents: Sequence[DocumentId]
+) -> list[Document]:
+    rows: list[tuple[Any, ...]] = []
+    # A list of values is looked up in the primary key; a subquery of more than fifty reads the table.
+    for start in range(0, len(documents), _LOOKED_UP):
+        some = documents[start : start + _LOOKED_UP]
+        rows += cursor.execute(
+            f"SELECT {COLUMNS} FROM document WHERE id IN ({', '.join('?' * len(some))})",  # noqa: S608 - constants
+            some,
+        ).fetchall()
+    return [document_of(row, mark) for row in rows if row[1] == mark.ns]
 
 
 def _end(
@@ -321,70 +350,9 @@ def _end(
 ) -> None:
     pen.execute(
         "UPDATE document SET status = ?, fault = ?, changed_at = ? WHERE id = ?",
-        [status, None if fault is None else _json(fault), now, document],
+        [status, None if fault is None else as_json(fault), now, document],
     )
 
 
 def _no_document(document: DocumentId) -> NotFound:
     return NotFound(Fault(code="not_found", message=f"There is no document '{document}'."))
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _values(ns: int, document: Document) -> list[Any]:
-    """Return the values of a document in the order of `_COLUMNS`."""
-    return [
-        document.id,
-        ns,
-        document.name,
-        document.title,
-        document.uri,
-        document.media_type,
-        document.language,
-        document.status,
-        None if document.fault is None else _json(document.fault),
-        _json(document.notes),
-        _json(document.attributes),
-        _json(document.tags),
-        document.source,
-        document.file,
-        document.content_hash,
-        document.size_bytes,
-        document.chunks,
-        _json(document.chunking),
-        document.created_at,
-        document.changed_at,
-        document.valid_from,
-        document.valid_to,
-        document.expires_at,
-    ]
-
-
-def _document(row: Sequence[Any], mark: Shelfmark) -> Document:
-    return Document(
-        id=DocumentId(row[0]),
-        collection=mark.collection,
-        name=row[2],
-        title=row[3],
-        uri=row[4],
-        media_type=row[5],
-        language=row[6],
-        status=row[7],
-        fault=None if row[8] is None else msgspec.json.decode(row[8], type=DocumentFault),
-        notes=msgspec.json.decode(row[9], type=tuple[str, ...]),
-        attributes=msgspec.json.decode(row[10], type=Attributes),
-        tags=msgspec.json.decode(row[11], type=tuple[str, ...]),
-        source=None if row[12] is None else SourceId(row[12]),
-        file=None if row[13] is None else FileId(row[13]),
-        content_hash=row[14],
-        size_bytes=row[15],
-        chunks=row[16],
-        chunking=msgspec.json.decode(row[17], type=Chunking),
-        created_at=row[18],
-        changed_at=row[19],
-        valid_from=row[20],
-        valid_to=row[21],
-        expires_at=row[22],
-    )

@@ -15,6 +15,7 @@ import psutil
 
 from runtime.core.clock import Clock
 from runtime.core.fact import Fact
+from runtime.core.fetching import Fetcher
 from runtime.core.ids import DocumentId, ModelId, TenantId
 from runtime.core.recall import Embedder, Recall
 from runtime.core.recall_facts import RecallForgotten, RecallSearched
@@ -43,6 +44,9 @@ from runtime.recall.search_candidates import Arms
 from runtime.recall.search_models import QueryModels
 from runtime.recall.search_rows import HitRows
 from runtime.recall.snapshots import Snapshots
+from runtime.recall.sources.opening import make_sources
+from runtime.recall.sources.schema import TABLES as SOURCE_TABLES
+from runtime.recall.sources.sources import RecallSources
 from runtime.recall.truth import Pen, Truth, load_truth
 from runtime.recall.upkeep import Upkeep
 from runtime.recall.vectors.index import VectorIndex
@@ -50,7 +54,9 @@ from runtime.recall.wiping import Wiper
 
 DATABASE_FILE = "recall.duckdb"
 SNAPSHOTS_FOLDER = "snapshots"
-MIGRATIONS = (TABLES, INGEST_TABLES, MEMORY_TABLES)
+LOOKS_FOLDER = "looks"
+"""What sources are fetching; emptied at each start."""
+MIGRATIONS = (TABLES, INGEST_TABLES, MEMORY_TABLES, SOURCE_TABLES)
 
 _SHARE = 4
 """Of the machine's memory a quarter, where the settings name no number."""
@@ -75,6 +81,8 @@ class Given:
     clock: Clock
     embedding_model: ModelId
     """Of collections that name none."""
+    fetcher: Fetcher
+    """How sources reach other hosts."""
 
 
 class OpenRecall(NamedTuple):
@@ -121,10 +129,12 @@ async def open_recall(folder: Path, settings: RecallSettings, given: Given) -> A
         given = replace(given, publish=_noting(wiper, given.publish))
         stores = Stores(store.truth, store.marks, store.documents, store.blobs, given.clock, given.publish)
         ingestion = Ingestion(stores, reader, given.embedder, _pace(settings))
-        opened, memories = _assemble(store, ingestion, settings, given)
+        sources = make_sources(stores, ingestion, given.fetcher, folder / LOOKS_FOLDER)
+        opened, memories = _assemble(store, ingestion, sources, settings, given)
         await memories.resume()
         await tasks.start(ingestion.run_forever)
         await tasks.start(memories.run_forever)
+        await tasks.start(sources.run_forever)
         tasks.start_soon(store.text.follow_forever)
         tasks.start_soon(opened.upkeep.run_forever)
         tasks.start_soon(wiper.run_forever)
@@ -165,7 +175,7 @@ async def _open_store(folder: Path, settings: RecallSettings, clock: Clock) -> A
 
 
 def _assemble(
-    store: _Store, ingestion: Ingestion, settings: RecallSettings, given: Given
+    store: _Store, ingestion: Ingestion, sources: RecallSources, settings: RecallSettings, given: Given
 ) -> tuple[OpenRecall, RecallMemories]:
     def tell_search(event: RecallSearched, *, tenant: TenantId) -> object:
         return given.publish(event, tenant)
@@ -184,7 +194,7 @@ def _assemble(
         clock,
         defaults=EmbeddingDefaults(given.embedding_model),
         reembed=ingestion.reembed,
-        removed=(ingestion.forget, drop_memory),
+        removed=(ingestion.forget, sources.forget, drop_memory),
     )
     memories = RecallMemories(
         MemoryGiven(
@@ -209,6 +219,7 @@ def _assemble(
         files=files,
         searcher=searcher,
         memories=memories,
+        sources=sources,
         jobs=ingestion.jobs,
         care=StoreCare(truth, store.blobs, snapshots, clock, store.text),
     )

@@ -7,9 +7,10 @@ An arm that fails is left out and said aloud; only where none is left does the s
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import numpy as np
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 ARM_LIMIT_S = 30.0
 """For one arm and namespace: milliseconds, or seconds while vectors are read from disk for the first time."""
 T = TypeVar("T")
+Ask = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Arms(NamedTuple):
@@ -82,21 +84,20 @@ class Gathering:
 
     async def gather(self, depth: int) -> Gathered:
         """Return the union of the best `depth` of each arm and namespace. Raises what the last arm raised."""
-        async with anyio.create_task_group() as tasks:
-            if self._query.arm != "vector":
-                for place in range(len(self._sights)):
-                    tasks.start_soon(self._look_by_words, place, depth)
-            if self._query.arm != "text":
-                for group in range(len(self._embeddings)):
-                    tasks.start_soon(self._look_by_vector, group, depth)
+        looks: list[Ask] = []
+        if self._query.arm != "vector":
+            looks += [partial(self._look_by_words, place, depth) for place in range(len(self._sights))]
+        if self._query.arm != "text":
+            looks += [partial(self._look_by_vector, group, depth) for group in range(len(self._embeddings))]
+        await _side_by_side(looks)
 
         is_blind = all(each.text is None and each.nearest is None for each in self._findings)
         if is_blind and self._failures:
             raise self._failures[0]
 
-        async with anyio.create_task_group() as tasks:
-            for place in range(len(self._sights)):
-                tasks.start_soon(self._score_the_rest, place, depth)
+        await _side_by_side(
+            [partial(self._score_the_rest, place, depth) for place in range(len(self._sights))]
+        )
         return self._columns()
 
     async def _look_by_words(self, place: int, depth: int) -> None:
@@ -113,10 +114,8 @@ class Gathering:
             return
 
         self._vectors[group] = made
-        async with anyio.create_task_group() as tasks:
-            for place, finding in enumerate(self._findings):
-                if finding.group == group:
-                    tasks.start_soon(self._look_near, place, made, depth)
+        places = [place for place, finding in enumerate(self._findings) if finding.group == group]
+        await _side_by_side([partial(self._look_near, place, made, depth) for place in places])
 
     async def _look_near(self, place: int, vector: bytes, depth: int) -> None:
         mark, allowed = self._sights[place]
@@ -135,11 +134,12 @@ class Gathering:
         finding.ids = list(dict.fromkeys([each.chunk for each in (*by_words, *by_vector)]))
         unread = [chunk for chunk in finding.ids if chunk not in finding.bm25]
         unseen = [chunk for chunk in finding.ids if chunk not in finding.cosine]
-        async with anyio.create_task_group() as tasks:
-            if unread and len(by_words) >= depth:
-                tasks.start_soon(self._score_words, place, unread)
-            if unseen and len(by_vector) >= depth:
-                tasks.start_soon(self._score_vectors, place, unseen)
+        asks: list[Ask] = []
+        if unread and len(by_words) >= depth:
+            asks.append(partial(self._score_words, place, unread))
+        if unseen and len(by_vector) >= depth:
+            asks.append(partial(self._score_vectors, place, unseen))
+        await _side_by_side(asks)
 
     async def _score_words(self, place: int, chunks: Sequence[ChunkId]) -> None:
         mark = self._sights[place].mark
@@ -193,3 +193,14 @@ class Gathering:
         )
         coverage = max((each.text.coverage for each in self._findings if each.text is not None), default=0.0)
         return Gathered(candidates, bm25, places, tuple(self._embeddings), coverage, tuple(self._notes))
+
+
+async def _side_by_side(asks: Sequence[Ask]) -> None:
+    """Await all of them; a single one, as most often, without a task of its own."""
+    if len(asks) == 1:
+        await asks[0]()
+        return
+
+    async with anyio.create_task_group() as tasks:
+        for ask in asks:
+            tasks.start_soon(ask)

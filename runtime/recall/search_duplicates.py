@@ -19,26 +19,44 @@ class Shown:
     """The texts that were let through so far."""
 
     def __init__(self) -> None:
-        self._texts: list[tuple[frozenset[int], tuple[str, ...]]] = []
-        self._by_shingle: defaultdict[int, list[int]] = defaultdict(list)
+        self._alike: dict[tuple[str, ...], str | _Alike] = {}
+        """By their numbers: a single text as it is, several looked into."""
 
     def is_new(self, text: str) -> bool:
         """Tell whether no text before says the same; if so, it counts from now on.
 
-        Texts whose numbers differ are never the same.
+        Texts whose numbers differ are never the same, so no word of them is compared.
         """
-        shingles = _shingles(text)
         numbers = tuple(_DIGITS.findall(text))
+        alike = self._alike.get(numbers)
+        if alike is None:
+            self._alike[numbers] = text
+            return True
+
+        if isinstance(alike, str):
+            first, alike = alike, _Alike()
+            self._alike[numbers] = alike
+            alike.is_new(_shingles(first))
+        return alike.is_new(_shingles(text))
+
+
+class _Alike:
+    """Texts of the same numbers, as shingles."""
+
+    def __init__(self) -> None:
+        self._texts: list[frozenset[int]] = []
+        self._by_shingle: defaultdict[int, list[int]] = defaultdict(list)
+
+    def is_new(self, shingles: frozenset[int]) -> bool:
+        """Tell whether none before says the same; if so, it counts from now on."""
         rare = _prefix(shingles)
         seen = {place for shingle in rare for place in self._by_shingle.get(shingle, ())}
-        for place in seen:
-            others, theirs = self._texts[place]
-            if numbers == theirs and _likeness(shingles, others) >= LIKENESS:
-                return False
+        if any(_likeness(shingles, self._texts[place]) >= LIKENESS for place in seen):
+            return False
 
         for shingle in rare:
             self._by_shingle[shingle].append(len(self._texts))
-        self._texts.append((shingles, numbers))
+        self._texts.append(shingles)
         return True
 
 

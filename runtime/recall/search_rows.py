@@ -1,18 +1,21 @@
 """What hits are made of, read from the truth: chunks, what stands around them, languages of documents."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import duckdb
 
 from runtime.core.ids import ChunkId, DocumentId
 from runtime.core.knowledge import StoredChunk
-from runtime.recall.documents import chunk_of
+from runtime.recall.document_columns import CHUNK_COLUMNS, chunk_of
 from runtime.recall.truth import Truth
+
+T = TypeVar("T")
 
 PARENT_CHARACTERS = 32_000
 """Of a section around a hit: some fifteen pages. A text without headings is one section, however long."""
-_CHUNK_COLUMNS = "id, document, ordinal, span_start, span_end, text, heading"
 
 
 class Section(NamedTuple):
@@ -51,10 +54,11 @@ class HitRows:
         if not ids:
             return {}
 
-        rows = await self._truth.read(
-            f"SELECT {_CHUNK_COLUMNS} FROM chunk WHERE id IN ({_numbers(ids)})"  # noqa: S608 - constants and numbers
-        )
-        return {int(row[0]): chunk_of(row) for row in rows}
+        return await self.read(lambda cursor: read_chunks(cursor, ids))
+
+    async def read(self, work: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
+        """Do `work` in a thread with a cursor; what needs several rows in turn waits for one thread once."""
+        return await self._truth.database.use_cursor(work)
 
     async def around(
         self, ns: int, hits: Sequence[StoredChunk], count: int
@@ -126,6 +130,17 @@ class HitRows:
             [[each.document for each in cuts], [each.start for each in cuts], [each.end for each in cuts]],
         )
         return {(DocumentId(row[0]), row[1], row[2]): str(row[3]) for row in rows}
+
+
+def read_chunks(cursor: duckdb.DuckDBPyConnection, ids: Sequence[int]) -> dict[int, StoredChunk]:
+    """Return chunks by their ids; one that is gone by now is not among them."""
+    if not ids:
+        return {}
+
+    rows = cursor.execute(
+        f"SELECT {CHUNK_COLUMNS} FROM chunk WHERE id IN ({_numbers(ids)})"  # noqa: S608 - constants and numbers
+    ).fetchall()
+    return {int(row[0]): chunk_of(row) for row in rows}
 
 
 def _numbers(ids: Iterable[int]) -> str:

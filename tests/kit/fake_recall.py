@@ -60,6 +60,7 @@ from runtime.core.memories import (
     Scope,
 )
 from runtime.core.recall import Finding, Recall, StoredSnapshot
+from runtime.recall.sources.kinds import kind_of
 from tests.kit.clock import FakeClock
 
 _WORD = re.compile(r"\w+")
@@ -608,27 +609,38 @@ def is_in(scope: Scope, asked: Scope) -> bool:
 
 
 class FakeSources:
+    """Follows places at which there never is anything."""
+
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
     async def add(self, tenant: TenantId, collection: CollectionId, new: NewSource) -> Source:
         self._memory.collections.find(tenant, collection)
+        kind = kind_of(new)
+        if new.secret is not None:
+            fault = Fault(code="invalid_request", message="There is no such variable.", param="secret")
+            raise RequestInvalid(fault)
         if any(each.uri == new.uri for each in await self.list_all(tenant, collection)):
             raise conflict(f"'{new.uri}' is followed already.")
+        now = self._memory.clock.now()
         source: Source = self._memory.sources.put(
             tenant,
             Source(
                 id=SourceId(self._memory.new_id("src_")),
                 collection=collection,
-                kind=new.kind or "page",
+                kind=kind,
                 uri=new.uri,
                 interval_s=new.interval_s,
-                created_at=self._memory.clock.now(),
+                created_at=now,
+                next_at=now + new.interval_s,
             ),
         )
+        await self.sync(tenant, source.id)
         return source
 
     async def list_all(self, tenant: TenantId, collection: CollectionId | None = None) -> list[Source]:
+        if collection is not None:
+            self._memory.collections.find(tenant, collection)
         return [e for e in self._memory.sources.of(tenant) if collection in (None, e.collection)]
 
     async def find(self, tenant: TenantId, source: SourceId) -> Source:
@@ -642,7 +654,10 @@ class FakeSources:
     async def pause(self, tenant: TenantId, source: SourceId, *, is_paused: bool) -> Source:
         found = await self.find(tenant, source)
         changed: Source = self._memory.sources.put(
-            tenant, msgspec.structs.replace(found, is_paused=is_paused)
+            tenant,
+            msgspec.structs.replace(
+                found, is_paused=is_paused, next_at=None if is_paused else self._memory.clock.now()
+            ),
         )
         return changed
 

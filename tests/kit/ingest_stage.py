@@ -37,11 +37,12 @@ from runtime.recall.marks import load_marks
 from runtime.recall.parse.limits import Limits
 from runtime.recall.parse.reader import Reading
 from runtime.recall.parts import Parsed
+from runtime.recall.sources.schema import TABLES as SOURCE_TABLES
 from runtime.recall.truth import Truth, load_truth
 from tests.kit.clock import FakeClock
 from tests.kit.embedder import MODEL, WordEmbedder
 
-MIGRATIONS = (schema.TABLES, TABLES)
+MIGRATIONS = (schema.TABLES, TABLES, SOURCE_TABLES)
 LIMIT_S = 150.0
 """For what takes seconds on a machine of one's own."""
 QUICK = Patience(first_rest_s=0.01, longest_rest_s=0.02, batch_limit_s=5.0)

@@ -10,7 +10,7 @@ from runtime.api.errors import not_found
 from runtime.api.localrecall.collections import asked_collection
 from runtime.api.localrecall.envelope import said, stamp
 from runtime.api.openai.sampling import NotEmpty, Wire
-from runtime.api.reach import Entry, sources_of, tenant_of
+from runtime.api.reach import Entry, check_place, sources_of, tenant_of
 from runtime.core.knowledge import NewSource, Source
 
 MINUTES = 60
@@ -37,6 +37,7 @@ async def post_source(request: web.Request) -> web.Response:
     collection = await asked_collection(request)
     minutes = body.update_interval if body.update_interval >= 1 else MINUTES
     new = NewSource(uri=body.url, interval_s=minutes * 60.0)
+    check_place(request, new)
     source = await sources_of(request).add(tenant_of(request), collection.id, new)
     data = {"collection": collection.name, "url": source.uri, "update_interval": minutes}
     return said("External source registered successfully", data)

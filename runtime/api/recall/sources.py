@@ -4,7 +4,7 @@ from aiohttp import web
 
 from runtime.api.bodies import read_body
 from runtime.api.query import QueryString
-from runtime.api.reach import Entry, json_answer, sources_of, tenant_of
+from runtime.api.reach import Entry, check_place, json_answer, sources_of, tenant_of
 from runtime.api.recall.bodies import NewSourceBody, SourceChangeBody
 from runtime.api.recall.collections import asked_collection
 from runtime.core.ids import SourceId
@@ -13,6 +13,7 @@ from runtime.core.ids import SourceId
 async def post_source(request: web.Request) -> web.Response:
     """Follow a place and begin its first sync."""
     body = await read_body(request, NewSourceBody)
+    check_place(request, body)
     collection = await asked_collection(request)
     source = await sources_of(request).add(tenant_of(request), collection.id, body)
     return json_answer(source, status=201)

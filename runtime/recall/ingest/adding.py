@@ -10,7 +10,7 @@ from runtime.core.errors import Fault, NotFound
 from runtime.core.ids import DocumentId, JobId, new_id
 from runtime.core.knowledge import Document, DocumentStatus, NewDocument
 from runtime.recall.blobs import Blob
-from runtime.recall.documents import insert_document, remove_documents
+from runtime.recall.documents import NewRow, insert_documents, remove_documents
 from runtime.recall.ingest.tasks import (
     EndedJob,
     NewJob,
@@ -73,6 +73,7 @@ class Adding:
         known = self._known(pen)
         fresh = iter(sorted(new_id("doc_") for _ in self._given))  # of one moment, yet in the order given
         added: list[Document | DocumentId] = []
+        rows: list[NewRow] = []
         tasks: list[NewTask] = []
         work: list[NewWork] = []
         for given in self._given:
@@ -85,11 +86,12 @@ class Adding:
 
             self._remove_failed(pen, known, given.new)
             document = self._document(DocumentId(next(fresh)), given.new, sha256, size_bytes, media_type)
-            insert_document(pen, mark.ns, mark.tenant, document, replaces=given.new.replaces)
+            rows.append(NewRow(document, given.new.replaces))
             known.append(_Known(document.id, document.name, document.uri, sha256, "in_progress", 0))
             added.append(document)
             tasks.append(NewTask(document.id, document.name, is_done=False))
             work.append(NewWork(document.id, "read", size_bytes))
+        insert_documents(pen, mark.ns, mark.tenant, rows)
         insert_tasks(pen, job, tasks)
         insert_work(pen, mark.ns, mark.tenant, work)
         return Added(added, end_jobs(pen, [job], self.now))

@@ -28,7 +28,7 @@ _OF_DOCUMENTS = """
 _OF_NAMESPACE = """
     WITH lacking AS (
         SELECT id FROM chunk WHERE ns = $1 AND id > $2 AND document NOT IN (SELECT unnest($4::VARCHAR[]))
-        AND id NOT IN (SELECT chunk FROM vector WHERE space = $3) ORDER BY id LIMIT $5
+        AND id NOT IN (SELECT chunk FROM vector WHERE space = $3 AND chunk > $2) ORDER BY id LIMIT $5
     )
     SELECT k.id, k.document, k.heading, k.text, d.title, d.name
     FROM chunk k JOIN document d ON d.id = k.document

@@ -22,7 +22,8 @@ from runtime.core.errors import Fault, LarError, StoreDamaged, StoreUnavailable
 from runtime.core.ids import ChunkId
 from runtime.core.knowledge import Span
 from runtime.recall.lexical import asking, check, fields, generation, highlight, reading
-from runtime.recall.lexical.compose import View
+from runtime.recall.lexical.asking import Question
+from runtime.recall.lexical.compose import Asked, View
 from runtime.recall.lexical.generation import Generation, is_of_library
 from runtime.recall.lexical.volume import Volume
 from runtime.recall.lexical.words import Analyzers
@@ -56,6 +57,7 @@ class TextIndex:
         self._analyzers = Analyzers()
         self._volumes: dict[int, Volume] = {}
         """The longest unused first."""
+        self._questions = asking.Questions()
         self._searches = anyio.CapacityLimiter(_SEARCHES)
         self._workers = anyio.CapacityLimiter(_WORKERS)
         self._followed = 0
@@ -72,11 +74,13 @@ class TextIndex:
         self, ns: int, text: str, language: str, limit: int, allowed: Allowed | None
     ) -> TextFound:
         """Return the best chunks of a namespace, all that was committed before the call looked at."""
-        return await self._ask(ns, lambda view: asking.find(view, text, language, limit, allowed))
+        return await self._ask(
+            ns, text, language, lambda view, asked: asking.find(view, asked, limit, allowed)
+        )
 
     async def scores(self, ns: int, text: str, language: str, chunks: Sequence[ChunkId]) -> list[float]:
         """Return BM25 of the given chunks, 0 where nothing matches; the same numbers as `search` gives."""
-        return await self._ask(ns, lambda view: asking.score(view, text, language, chunks))
+        return await self._ask(ns, text, language, lambda view, asked: asking.score(view, asked, chunks))
 
     def highlights(self, query: str, text: str, language: str) -> tuple[Span, ...]:
         """Return where words of a query stand in a text of that language, inflected forms included."""
@@ -164,12 +168,15 @@ class TextIndex:
         kept = await reading.known_namespaces(self._truth)
         await anyio.to_thread.run_sync(_sweep, self._folder, kept, limiter=self._workers)
 
-    async def _ask(self, ns: int, question: Callable[[View], T]) -> T:
+    async def _ask(self, ns: int, text: str, language: str, answer: Callable[[View, Asked], T]) -> T:
         volume = self._volume(ns)
 
         def _asked(opened: Generation) -> T:
+            # The mark first: it is never newer than the view, so nothing composed is of an older commit.
+            question = Question((opened.folder, opened.mark), text, language)
             searcher = opened.searcher()
-            return question(View(searcher, opened.schema, opened.languages(searcher), self._analyzers))
+            view = View(searcher, opened.schema, opened.languages(searcher), self._analyzers)
+            return answer(view, self._questions.asked(question, view))
 
         opened = await volume.ready()
         if len(self._volumes) > _OPEN:

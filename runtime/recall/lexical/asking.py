@@ -4,7 +4,11 @@ A filter does not change scores. Few allowed chunks are looked up; of many, as m
 it takes to fill the list, so that there are never fewer hits than exist.
 """
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tantivy
@@ -17,15 +21,49 @@ from runtime.recall.parts import Allowed, Ids, Scored, TextFound
 
 FEW = 4000
 """Chunks up to which looking each of them up (a microsecond) costs less than fetching more of the best."""
+_SPELT = 1500
+"""Chunks up to which naming each costs less than a set, which the index compares with all of its own."""
 _MARGIN = 1.5
 """Of the depth at which the allowed would fill the list if they stood evenly among all."""
 _GROWTH = 4
+_KEPT_QUESTIONS = 16
+"""Those under way."""
 _NOTHING = TextFound([], 0.0)
 
 
-def find(view: View, text: str, language: str, limit: int, allowed: Allowed | None) -> TextFound:
+class Question(NamedTuple):
+    """A question to one commit of an index."""
+
+    commit: tuple[Path, int]
+    """The index's folder and its mark."""
+    text: str
+    language: str
+
+
+class Questions:
+    """Composes questions and keeps the last: a search asks twice, to find and to score. For any thread."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Question, Asked] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def asked(self, question: Question, view: View) -> Asked:
+        """Return a question as the index understands it."""
+        with self._lock:
+            kept = self._kept.get(question)
+        if kept is not None:
+            return kept
+
+        asked = compose(parse(question.text), question.language, view)
+        with self._lock:
+            self._kept[question] = asked
+            if len(self._kept) > _KEPT_QUESTIONS:
+                self._kept.popitem(last=False)
+        return asked
+
+
+def find(view: View, asked: Asked, limit: int, allowed: Allowed | None) -> TextFound:
     """Return the best chunks for a question, all of them allowed."""
-    asked = compose(parse(text), language, view)
     if asked.query is None or limit < 1 or (allowed is not None and not allowed.count):
         return _NOTHING
 
@@ -36,13 +74,13 @@ def find(view: View, text: str, language: str, limit: int, allowed: Allowed | No
     return TextFound(hits, _coverage(hits[0].score, asked))
 
 
-def score(view: View, text: str, language: str, chunks: Sequence[ChunkId]) -> list[float]:
+def score(view: View, asked: Asked, chunks: Sequence[ChunkId]) -> list[float]:
     """Return what a question gives to each of the chunks, 0 where it does not match."""
-    asked = compose(parse(text), language, view)
     if asked.query is None or not chunks:
         return [0.0] * len(chunks)
 
-    found = dict(_best(view, _among(view, asked.query, chunks), len(chunks)))
+    scores, ids = _fetched(view, _among(view, asked.query, chunks), len(chunks))
+    found = dict(zip(ids.tolist(), scores.tolist(), strict=True))
     return [found.get(chunk, 0.0) for chunk in chunks]
 
 
@@ -80,10 +118,20 @@ def _in_order(scores: NDArray[np.float64], ids: Ids) -> list[Scored]:
     return [Scored(ChunkId(chunk), score) for chunk, score in found]
 
 
-def _among(view: View, query: tantivy.Query, chunks: Iterable[int]) -> tantivy.Query:
-    ids = tantivy.Query.term_set_query(view.schema, "id", [*chunks])
+def _among(view: View, query: tantivy.Query, chunks: Sequence[int]) -> tantivy.Query:
     must = tantivy.Occur.Must
-    return tantivy.Query.boolean_query([(must, tantivy.Query.const_score_query(ids, 0.0)), (must, query)])
+    ids = tantivy.Query.const_score_query(_named(view, chunks), 0.0)
+    return tantivy.Query.boolean_query([(must, ids), (must, query)])
+
+
+def _named(view: View, chunks: Sequence[int]) -> tantivy.Query:
+    if len(chunks) > _SPELT:
+        return tantivy.Query.term_set_query(view.schema, "id", [*chunks])
+
+    should, term = tantivy.Occur.Should, tantivy.Query.term_query
+    return tantivy.Query.boolean_query(
+        [(should, term(view.schema, "id", each, index_option="basic")) for each in chunks]
+    )
 
 
 def _coverage(best: float, asked: Asked) -> float:

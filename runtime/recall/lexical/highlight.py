@@ -72,6 +72,19 @@ class _Wanted:
             self._kept[word] = self._has(word)
         return self._kept[word]
 
+    @property
+    def is_of_stems(self) -> bool:
+        """Whether words are looked for by their stems alone."""
+        return not (self._plain or self._prefixes or self._near)
+
+    def stems_in(self, text: str) -> list[tuple[int, int]] | None:
+        """Return where the stems stand; None where it takes a look at each word: they are cut all at once."""
+        if not text.isascii() or scripts.humps(text):
+            return None
+
+        places = self._analyzers.places(text, self._language)
+        return None if places is None else [(s, e) for s, e, stem in places if stem in self._stems]
+
     def _add(self, clause: Clause) -> None:
         self.pairs.update(pair for run in scripts.runs(clause.text) for pair in scripts.pairs(run))
         folded = self._analyzers.plain(clause.text)
@@ -99,7 +112,7 @@ class _Wanted:
         if not self._stems.isdisjoint(self._stems_of(word)):
             return True
 
-        if not (self._plain or self._prefixes or self._near):
+        if self.is_of_stems:
             return False
 
         return any(
@@ -117,6 +130,10 @@ def _wanted(query: str, language: str, analyzers: Analyzers) -> _Wanted:
 
 
 def _words(text: str, wanted: _Wanted) -> Iterator[tuple[int, int]]:
+    if wanted.is_of_stems and (stems := wanted.stems_in(text)) is not None:
+        yield from stems
+        return
+
     is_spaced = text.isascii()
     for start, end, word in scripts.words(text):
         if is_spaced or not scripts.SPACELESS_RUN.match(text[start:end]):

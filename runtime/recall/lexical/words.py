@@ -80,6 +80,14 @@ class Analyzers:
         stemmed = prepared(text, language)
         return list(self._analyzer(language, stemmed).analyze(stemmed))
 
+    def places(self, text: str, language: str) -> list[tuple[int, int, str]] | None:
+        """Return the stems of a text with their places; None where it is changed before it is cut."""
+        if prepared(text, language) != text:
+            return None
+
+        tokens = self._analyzer(language, text).pre_tokenize(text).tokens
+        return [(each.char_offset_from, each.char_offset_to, each.text) for each in tokens]
+
     def plain(self, text: str) -> list[str]:
         """Return words as they are, in lower case and without accents; characters of runs one by one."""
         return list(self._analyzer(_PLAIN, text).analyze(text))

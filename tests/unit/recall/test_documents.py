@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runtime.core.errors import NotFound
@@ -10,13 +11,16 @@ from runtime.core.ids import DocumentId, FileId, SourceId
 from runtime.core.knowledge import Chunking, DocumentFault
 from runtime.recall.documents import (
     ItemColumns,
+    NewRow,
     ReadText,
     cancel,
     fail,
     insert_document,
+    insert_documents,
     restart,
     store_text,
 )
+from runtime.recall.truth import Pen
 from tests.kit.store import ADA, BOB, Store, chunks_of, new_document, open_store
 
 
@@ -59,6 +63,33 @@ async def test_a_document_comes_back_as_it_was(store: Store) -> None:
     assert await store.rows.find_by_uri(ADA, mark.collection, "https://example.org/a?b=ç") == document
     attributes = (await store.rows.find(ADA, document.id)).attributes
     assert [type(each) for each in attributes.values()] == [int, float, bool, str]
+
+
+async def test_rows_stored_together_are_those_stored_one_by_one(store: Store) -> None:
+    mark, others = await store.collection("one by one"), await store.collection("together")
+    item = ItemColumns(0.7, 2.0, "u", None, "s")
+    rows = [
+        NewRow(new_document(mark.collection, "a ☃", 1.0, status="failed", uri="x:/a", tags=("t",)), "uri"),
+        NewRow(new_document(mark.collection, "b", 2.0, attributes={"year": 2024}, expires_at=9.5), "name"),
+        NewRow(new_document(mark.collection, "c", 3.0, notes=("n",), size_bytes=2**40), "nothing", item),
+    ]
+    again = [
+        row._replace(document=msgspec.structs.replace(row.document, id=DocumentId(f"{row.document.id}_2")))
+        for row in rows
+    ]
+
+    def _one_by_one(pen: Pen) -> None:
+        for row in rows:
+            insert_document(pen, mark.ns, ADA, row.document, replaces=row.replaces, item=row.item)
+
+    await store.truth.write(_one_by_one)
+    await store.truth.write(lambda pen: insert_documents(pen, others.ns, ADA, again))
+    await store.truth.write(lambda pen: insert_documents(pen, others.ns, ADA, []))
+
+    stored = "SELECT * EXCLUDE (id, ns) FROM document WHERE ns = $1 ORDER BY name"
+    together = await store.truth.read(stored, [others.ns])
+    assert together == await store.truth.read(stored, [mark.ns])
+    assert len(together) == 3
 
 
 async def test_text_and_chunks_are_read_back_in_order(store: Store) -> None:

@@ -98,7 +98,7 @@ async def test_a_filter_changes_no_score_and_finds_all_that_exist(truth: Truth, 
     scores = {hit.chunk: hit.score for hit in every.hits}
     assert len(scores) == 3000
 
-    for wanted in (everything[::7], everything[:1500], [*everything[2990:], 999_999]):
+    for wanted in (everything[::7], everything[:1500], everything[:1501], [*everything[2990:], 999_999]):
         found = await index.search(1, "fox", "en", 2000, AllowedIds(wanted))
         assert {hit.chunk for hit in found.hits} == set(wanted) & set(everything)
         assert all(hit.score == pytest.approx(scores[hit.chunk], abs=1e-5) for hit in found.hits)
@@ -119,6 +119,17 @@ async def test_scores_of_given_chunks_are_those_of_the_search(truth: Truth, inde
     assert scores == pytest.approx([expected.get(each, 0.0) for each in chunks] + [0.0])
     assert await index.scores(1, "", "en", chunks) == [0.0] * 3
     assert await index.scores(1, "fox", "en", []) == []
+
+
+async def test_a_question_asked_again_finds_what_has_come_since(truth: Truth, index: TextIndex) -> None:
+    (hound,) = await put(truth, 1, "a", "a hound")
+    assert (await index.search(1, "fox", "en", 10, None)).hits == []
+    assert await index.scores(1, "fox", "en", [hound]) == [0.0]
+
+    (fox,) = await put(truth, 1, "b", "a fox")
+
+    assert [hit.chunk for hit in (await index.search(1, "fox", "en", 10, None)).hits] == [fox]
+    assert [score > 0 for score in await index.scores(1, "fox", "en", [hound, fox])] == [False, True]
 
 
 async def test_bm25_is_what_it_is_in_books(truth: Truth, index: TextIndex) -> None:

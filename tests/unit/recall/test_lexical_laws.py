@@ -20,6 +20,23 @@ from runtime.recall.truth import Truth, load_truth
 from tests.kit.texts import AllowedIds, put, remove
 
 WORDS = ["fox", "wolf", "bear", "lynx", "東京", "user_id", "ação"]
+PLAIN_WORDS = [
+    "The",
+    "houses",
+    "house",
+    "running",
+    "is",
+    "nations",
+    "naciones",
+    "voces",
+    "homens",
+    "x1f",
+    "12",
+    "a",
+    "parseHeader",
+    "Boote",
+    "kota",
+]
 SPACES = (1, 2, 3)
 Action = Literal["put", "remove", "drop", "follow", "trim", "reopen", "rebuild", "search", "compact"]
 
@@ -156,6 +173,25 @@ def test_highlights_lie_in_the_text_in_order_and_apart(text: str, question: str)
         places = [place for span in spans for place in (span.start, span.end)]
         assert places == sorted(set(places))
         assert all(0 <= place <= len(text) for place in places)
+
+
+@given(
+    st.lists(st.sampled_from(PLAIN_WORDS), max_size=20),
+    st.lists(st.sampled_from(PLAIN_WORDS), min_size=1, max_size=4).map(" ".join),
+    st.sampled_from([" ", ", ", "-", "_", "'"]),
+    st.sampled_from(["", "en", "pt", "es", "de", "pl"]),
+)
+@settings(max_examples=300, deadline=None)
+def test_words_light_up_alike_cut_all_at_once_or_one_by_one(
+    words: list[str], question: str, between: str, language: str
+) -> None:
+    analyzers = Analyzers()
+    text = between.join(words)
+
+    # A letter beyond ASCII makes it look at each word.
+    one_by_one = highlights(question, f"{text} ☃", language, analyzers)
+
+    assert highlights(question, text, language, analyzers) == one_by_one
 
 
 @given(st.text(string.ascii_lowercase, min_size=1, max_size=12), st.data())

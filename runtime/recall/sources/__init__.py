@@ -1,0 +1,1 @@
+"""Places that collections are kept in step with: pages, sitemaps, feeds, git repositories, folders."""
