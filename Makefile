@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.lar-synced
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench conformance clean
 
 run: $(STAMP)
 	@$(BIN)/lar
@@ -23,6 +23,10 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m bench $(ARGS)
+
+# MCP's own suite against our doors, our server and our client; needs npm. PARTS: fixture server client peers
+conformance: $(STAMP)
+	@$(BIN)/python -m tests.conformance.run $(PARTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist

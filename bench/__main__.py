@@ -7,9 +7,10 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import journal, serving, startup
+from bench import gate, journal, serving, startup
 from bench.inference import run as inference
 from bench.inference.sizes import SIZES
+from bench.mcp import run as mcp
 from bench.options import Options
 from bench.recall import run as recall
 
@@ -19,6 +20,8 @@ BENCHMARKS: dict[str, Callable[[Options], None]] = {
     "serving": lambda _: serving.run(),
     "inference": inference.run,
     "recall": recall.run,
+    "mcp": mcp.run,
+    "gate": lambda _: gate.run(),
 }
 TITLES = {
     "startup": startup.run.__doc__,
@@ -26,6 +29,8 @@ TITLES = {
     "serving": serving.run.__doc__,
     "inference": inference.run.__doc__,
     "recall": recall.run.__doc__,
+    "mcp": mcp.run.__doc__,
+    "gate": gate.run.__doc__,
 }
 
 

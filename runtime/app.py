@@ -43,6 +43,11 @@ from runtime.core.embedding import RunEmbedder
 from runtime.core.errors import Fault, ModelUnavailable
 from runtime.core.events import Envelope, Event, ServerStarted, ServerStopped
 from runtime.core.fact import Fact
+from runtime.core.fetching import Fetcher
+from runtime.core.gate.connecting import host_check
+from runtime.core.gate.opening import open_gate
+from runtime.core.gate.policy_words import GateParts
+from runtime.core.gate.words import Gate
 from runtime.core.ids import ModelId, TenantId
 from runtime.core.recall import Recall
 from runtime.core.settings import Settings
@@ -52,6 +57,7 @@ from runtime.instance import remove_instance, write_instance
 from runtime.recall.database import open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
 from runtime.recall.opening import Given, open_recall
+from runtime.tooling import ToolParts, open_tools
 
 logger = logging.getLogger(__name__)
 
@@ -172,15 +178,16 @@ async def _open_parts(
     launch: Launch, bus: Bus, journal: DuckJournal, keys: KeyStore, tasks: TaskGroup
 ) -> AsyncIterator[Bound]:
     """Start what serves requests, and stop it again in order."""
-    models, pool, runs = await _assemble(launch, bus, tasks)
-    tasks.start_soon(pool.sweep_forever)
-    async with (
-        _open_given(launch, bus, runs, models) as given,
-        open_recall(launch.home / RECALL_FOLDER, launch.settings.recall, given) as opened,
-    ):
-        parts = _Parts(models, pool, runs, opened.recall)
-        async with _open_http(launch, bus, journal, keys, parts, tasks) as bound:
-            yield bound
+    async with open_gate(launch.home, launch.settings.policy, bus, SystemClock()) as gate:
+        models, pool, runs = await _assemble(launch, bus, tasks, gate.gate)
+        tasks.start_soon(pool.sweep_forever)
+        async with (
+            _open_given(launch, bus, runs, models, gate.gate) as given,
+            open_recall(launch.home / RECALL_FOLDER, launch.settings.recall, given) as opened,
+        ):
+            parts = _Parts(models, pool, runs, opened.recall, gate, given.fetcher)
+            async with _open_http(launch, bus, journal, keys, parts, tasks) as bound:
+                yield bound
 
 
 class _Parts(NamedTuple):
@@ -190,10 +197,14 @@ class _Parts(NamedTuple):
     pool: Pool
     runs: Runs
     recall: Recall
+    gate: GateParts
+    fetcher: Fetcher
 
 
 @asynccontextmanager
-async def _open_given(launch: Launch, bus: Bus, runs: Runs, models: Library) -> AsyncIterator[Given]:
+async def _open_given(
+    launch: Launch, bus: Bus, runs: Runs, models: Library, gate: Gate | None = None
+) -> AsyncIterator[Given]:
     """Open what Recall is given by the server."""
     causes = Causes()
 
@@ -202,9 +213,11 @@ async def _open_given(launch: Launch, bus: Bus, runs: Runs, models: Library) -> 
         envelope = bus.publish(event, cause=causes.find(event), tenant=tenant)
         causes.note(event, envelope.seq)
 
-    async with open_fetcher(launch.settings.recall.private_addresses, __version__) as fetcher:
+    private = launch.settings.recall.private_addresses
+    check = None if gate is None else host_check(gate)
+    async with open_fetcher(private, __version__, check=check) as fetcher:
         yield Given(
-            embedder=RunEmbedder(runs, models),
+            embedder=RunEmbedder(runs, models, gate),
             publish=tell,
             clock=SystemClock(),
             embedding_model=launch.settings.models.embedding,
@@ -222,23 +235,51 @@ async def _open_http(
     metrics = Metrics()
     tasks.start_soon(metrics.follow, bus)
     http: HttpServer
-    app = create_app(
-        ApiDeps(
-            runs=parts.runs,
-            models=parts.models,
-            bus=bus,
-            journal=journal,
-            keys=keys,
-            settings=settings.server,
-            metrics=metrics,
-            clock=clock,
-            version=__version__,
-            started_at=clock.now(),
-            address=lambda: http.address,
-            recall=parts.recall,
-        )
+    tool_parts = ToolParts(
+        home=launch.home,
+        settings=settings,
+        bus=bus,
+        gate=parts.gate.gate,
+        runs=parts.runs,
+        models=parts.models,
+        recall=parts.recall,
+        fetcher=parts.fetcher,
+        clock=clock,
+        metrics=lambda: metrics.expose(parts.models.list_models()),
+        address=lambda: http.address,
     )
-    http = HttpServer(app, settings.server)
+    async with open_tools(tool_parts) as tools:
+        app = create_app(
+            ApiDeps(
+                runs=parts.runs,
+                models=parts.models,
+                bus=bus,
+                journal=journal,
+                keys=keys,
+                settings=settings.server,
+                metrics=metrics,
+                clock=clock,
+                version=__version__,
+                started_at=clock.now(),
+                address=lambda: http.address,
+                recall=parts.recall,
+                mcp=tools.doors,
+                gate=parts.gate,
+                hub=tools.hub,
+                servers=tools.hub,
+                questions=tools.questions,
+            )
+        )
+        http = HttpServer(app, settings.server)
+        async with _answer(launch, http, bus, keys, parts) as bound:
+            yield bound
+
+
+@asynccontextmanager
+async def _answer(
+    launch: Launch, http: HttpServer, bus: Bus, keys: KeyStore, parts: _Parts
+) -> AsyncIterator[Bound]:
+    """Be reachable while the context lasts; then end runs, requests and models, in this order."""
     bound = await http.open()
     secret = keys.issue_owner_secret()
     instance = await anyio.to_thread.run_sync(write_instance, launch.home, bound.address, __version__, secret)
@@ -248,12 +289,14 @@ async def _open_http(
     finally:
         with anyio.CancelScope(shield=True):  # every step below has a bound of its own
             await anyio.to_thread.run_sync(remove_instance, launch.home, instance)
-            await parts.runs.stop(settings.server.shutdown_grace_s)
+            await parts.runs.stop(launch.settings.server.shutdown_grace_s)
             await http.aclose(grace_s=1.0)
             await parts.pool.aclose()
 
 
-async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library, Pool, Runs]:
+async def _assemble(
+    launch: Launch, bus: Bus, tasks: TaskGroup, gate: Gate | None = None
+) -> tuple[Library, Pool, Runs]:
     """Build models, pool and runs, which know each other only through what they are given here."""
     settings, clock = launch.settings, SystemClock()
     library: Library
@@ -282,7 +325,15 @@ async def _assemble(launch: Launch, bus: Bus, tasks: TaskGroup) -> tuple[Library
     def places(model: ModelId) -> int:
         return shelf.find(model).places
 
-    runs = Runs(bus=bus, pool=pool, clock=clock, tasks=tasks, settings=settings.admission, places=places)
+    runs = Runs(
+        bus=bus,
+        pool=pool,
+        clock=clock,
+        tasks=tasks,
+        settings=settings.admission,
+        places=places,
+        gate=gate,
+    )
     library = Library(
         shelf=shelf,
         pool=pool,

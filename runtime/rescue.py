@@ -3,18 +3,16 @@
 The database itself refuses to be changed while another process has it open.
 """
 
-import shutil
 from pathlib import Path
 
 from runtime.app import RECALL_FOLDER
 from runtime.core.errors import StoreUnavailable
 from runtime.core.recall import StoredSnapshot
 from runtime.recall.connection import Connection, Limits
-from runtime.recall.opening import DATABASE_FILE, SNAPSHOTS_FOLDER
+from runtime.recall.opening import DATABASE_FILE, SNAPSHOTS_FOLDER, TEXT_FOLDER
 from runtime.recall.restoring import Compacted, compact, restore
 from runtime.recall.snapshots import list_snapshots
 
-_TEXT_FOLDER = "text"
 _WAY_OUT = "'lar recall doctor --restore latest' puts back the newest snapshot."
 
 
@@ -32,9 +30,8 @@ def restore_store(home: Path, name: str) -> Path | None:
     The indexes go: they may be ahead of the copy, and are made anew. Raises StoreUnavailable.
     """
     folder = home / RECALL_FOLDER
-    aside = restore(folder / DATABASE_FILE, folder / SNAPSHOTS_FOLDER / name)
-    shutil.rmtree(folder / _TEXT_FOLDER, ignore_errors=True)
-    return aside
+    snapshot = folder / SNAPSHOTS_FOLDER / name
+    return restore(folder / DATABASE_FILE, snapshot, derived=(folder / TEXT_FOLDER,))
 
 
 def compact_store(home: Path) -> Compacted:

@@ -10,6 +10,8 @@ from runtime.core.tool_facts import (
     LinkOpened,
     PolicyLoaded,
     PolicyRefused,
+    QuestionAnswered,
+    QuestionAsked,
     ToolFact,
     ToolFailed,
     ToolFinished,
@@ -41,6 +43,10 @@ def tell_reach(fact: ToolFact) -> Told:
         case ApprovalAnswered():
             by = f" by {fact.by}" if fact.by else ""
             return Told(fact.approval, f"{fact.status}{by}", "good" if fact.status == "approved" else "warn")
+        case QuestionAsked():
+            return Told(fact.question, f"{fact.server} asks you something", "warn")
+        case QuestionAnswered():
+            return Told(fact.question, f"{fact.server}: {fact.action}")
         case LinkOpened() | LinkLost() | LinkClosed() | LinkChanged():
             return _link(fact)
         case PolicyLoaded():

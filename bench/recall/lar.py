@@ -3,7 +3,6 @@
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,11 @@ import anyio.from_thread
 import numpy as np
 
 from bench.recall import measure
+from bench.recall.embedder import MODEL, GivenVectors, Installed, install_embedder, open_embedder
 from runtime.core.clock import SystemClock
 from runtime.core.fact import Fact
 from runtime.core.filters import Comparison
-from runtime.core.ids import LOCAL_TENANT, ChunkId, CollectionId, DocumentId, ModelId, TenantId
+from runtime.core.ids import LOCAL_TENANT, ChunkId, CollectionId, DocumentId, TenantId
 from runtime.core.knowledge import Document, NewCollection, Query
 from runtime.core.settings import RecallSettings
 from runtime.core.version import __version__
@@ -24,56 +24,35 @@ from runtime.recall.documents import NewRow, insert_documents
 from runtime.recall.opening import Given, OpenRecall, open_recall
 from runtime.recall.truth import NewChunk, Pen
 
-MODEL = ModelId("given")
 _CHUNKS = 50
 """Of a document: some twenty pages."""
 _DOCUMENTS = 20
 """That are stored in one transaction, as ingestion does."""
 
 
-class GivenVectors:
-    """Knows the vector of each question; fulfils `core.recall.Embedder`."""
-
-    def __init__(self, corpus: measure.Loaded) -> None:
-        self._vectors = dict(zip(corpus.questions, corpus.question_vectors, strict=True))
-
-    async def embed(
-        self, model: ModelId, texts: Sequence[str], *, dimensions: int | None, is_background: bool
-    ) -> list[bytes]:
-        """Return the vectors that belong to the questions."""
-        assert model == MODEL
-        assert dimensions is None
-        assert not is_background
-        return [self._vectors[text].astype("<f4").tobytes() for text in texts]
-
-    async def rerank(self, model: ModelId, query: str, texts: Sequence[str]) -> list[float]:
-        """Never asked: no cross-encoder is set."""
-        raise NotImplementedError
-
-    def is_installed(self, model: ModelId) -> bool:
-        """Whether the model is here: the only one is."""
-        return model == MODEL
-
-
 async def main(folder: Path, store: Path) -> None:
     """Ingest and ask."""
     corpus = measure.load(folder)
+    installed = await install_embedder()
+    embedder = GivenVectors(corpus)
     empty = measure.memory_mib()
     async with open_fetcher((), __version__) as fetcher:
         given = Given(
-            embedder=GivenVectors(corpus),
+            embedder=embedder,
             publish=_ignore,
             clock=SystemClock(),
             embedding_model=MODEL,
             fetcher=fetcher,
         )
         async with open_recall(store, RecallSettings(snapshots=0), given) as opened:
-            result = await _measure(opened, corpus)
+            result = await _measure(opened, corpus, embedder, installed)
             result |= {"memory_mib": measure.memory_mib(), "memory_before_mib": empty}
     measure.tell(result | {"version": __version__, "disk_mib": measure.disk_mib(store)})
 
 
-async def _measure(opened: OpenRecall, corpus: measure.Loaded) -> dict[str, Any]:
+async def _measure(
+    opened: OpenRecall, corpus: measure.Loaded, embedder: GivenVectors, installed: Installed
+) -> dict[str, Any]:
     collection = await opened.recall.collections.create(LOCAL_TENANT, NewCollection(name="chunks"))
     mark = opened.marks.find_ns(LOCAL_TENANT, collection.id)
     began = time.perf_counter()
@@ -100,8 +79,12 @@ async def _measure(opened: OpenRecall, corpus: measure.Loaded) -> dict[str, Any]
 
         return await anyio.to_thread.run_sync(measure.time_each, _ask, corpus)
 
+    async with open_embedder(installed, lambda _: None) as embedder.worker:
+        embedded = await ask()
+    embedder.worker = None
     where = Comparison(type="eq", key="tenant", value="t7")
     return {
+        "embedded": embedded,
         "ingest_s": ingested - began,
         "index_s": indexed - ingested,
         "hybrid": await ask(),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 _MEASURES = (
     ("hybrid", "hybrid, 10 hits"),
+    ("embedded", "hybrid, the question embedded as well"),
     ("vector", "by vectors alone"),
     ("text", "by words alone"),
     ("filtered", "hybrid, filtered to 1 %"),
@@ -21,7 +22,8 @@ make bench ARGS="recall --chunks 10000 100000"               # sizes of your own
 
 - Every system gets the same chunks of 60 words, the same vectors of 384 dimensions and the same 200
   questions, runs in a process of its own, alone, and is asked from Python in that process. Vectors of the
-  questions are given, so what an embedder takes comes on top for each of them alike.
+  questions are given, so what an embedder takes comes on top for each of them alike. What it is with Lar's
+  own embedder, in its worker, is measured for Lar: *the question embedded as well*.
 - Ten right chunks are planted for each question among thirty that only point where it points and thirty that
   only hold its words (`bench/recall/corpus.py`). *Recall@10, hybrid* is the share of the right ones among the
   first ten hits; *recall@10, vectors* is the share of the exact nearest ones.
@@ -42,6 +44,7 @@ class Row(NamedTuple):
     """None: it failed."""
     recalls: Mapping[str, float]
     has_words: bool
+    day: str
 
 
 def write_page(rows: Sequence[Row]) -> str:
@@ -49,7 +52,7 @@ def write_page(rows: Sequence[Row]) -> str:
     parts = ["# Benchmarks: Recall", "Written by a command, not by hand: see *How to run it*."]
     for count in dict.fromkeys(row.chunks for row in rows):
         here = [row for row in rows if row.chunks == count]
-        parts += [f"## {count:,} chunks", _table(here)]
+        parts += [f"## {count:,} chunks", f"Measured on {here[0].day}.", _table(here)]
     return "\n\n".join([*parts, _HOW]) + "\n"
 
 

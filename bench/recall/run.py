@@ -6,12 +6,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.installed import CACHE
 from bench.options import Options
 from bench.recall.corpus import Corpus, make_corpus, nearest, save_corpus
+from bench.recall.kept import load_sizes, save_sizes
 from bench.recall.page import Row, write_page
 
 PEERS = {"lancedb": "0.40.0", "chromadb": "1.5.9"}
@@ -19,6 +21,7 @@ SIZES = {"smoke": (5_000,), "quick": (10_000,), "full": (10_000, 100_000, 500_00
 _INSTALL_LIMIT_S = 900.0
 _RUN_LIMIT_S = 7200.0
 _HERE = Path(__file__).parent
+_KEPT = CACHE / "bench" / "recall.json"
 
 
 class System(NamedTuple):
@@ -34,14 +37,15 @@ class System(NamedTuple):
 def run(options: Options) -> None:
     """Recall beside LanceDB and Chroma: ingestion, questions with and without a filter, memory, disk."""
     systems = [System("lar", "Lar", (sys.executable, "-m", "bench.recall.lar")), *_peers()]
-    rows: list[Row] = []
+    sizes = load_sizes(_KEPT)
     for count in options.chunks or SIZES[options.size]:
         corpus = make_corpus(count)
         exact = nearest(corpus, 10)
         with tempfile.TemporaryDirectory() as folder:
             save_corpus(Path(folder), corpus)
-            rows += [_measure(system, count, Path(folder), corpus, exact) for system in systems]
-    page = write_page(rows)
+            sizes[count] = [_measure(system, count, Path(folder), corpus, exact) for system in systems]
+        save_sizes(_KEPT, sizes)
+    page = write_page([row for _, rows in sorted(sizes.items()) for row in rows])
     print(page)
     if options.page is not None:
         options.page.write_text(page, encoding="utf-8")
@@ -60,7 +64,7 @@ def _measure(system: System, count: int, folder: Path, corpus: Corpus, exact: Se
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-1:]
         print(f"  {system.title} failed at {count:,} chunks: {''.join(said)}", flush=True)
-        return Row(system.title, count, None, {}, system.has_words)
+        return Row(system.title, count, None, {}, system.has_words, _today())
 
     told: Mapping[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     recalls = {
@@ -72,7 +76,11 @@ def _measure(system: System, count: int, folder: Path, corpus: Corpus, exact: Se
         f"recall@10 {recalls['hybrid']:.3f}",
         flush=True,
     )
-    return Row(system.title, count, told, recalls, system.has_words)
+    return Row(system.title, count, told, recalls, system.has_words, _today())
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def recall(found: Sequence[Sequence[int]], right: Sequence[Sequence[int]]) -> float:

@@ -50,17 +50,22 @@ async def read_body(request: web.Request, shape: type[_T], *, taken: Collection[
 
     `taken` are the content types that are taken for JSON.
     """
-    limit_bytes = request.app[DEPS].settings.max_body_bytes
     if request.content_type not in taken:
         raise _wrong_content_type(request)
 
+    return decode_body(await read_content(request), shape)
+
+
+async def read_content(request: web.Request) -> bytes:
+    """Read the body as it is. Raises Refused: 400, 408 or 413."""
+    limit_bytes = request.app[DEPS].settings.max_body_bytes
     if request.content_length is not None and request.content_length > limit_bytes:
         raise body_too_large(limit_bytes)
 
     try:
         with anyio.fail_after(BODY_DEADLINE_S):
             await invite(request)
-            content = await request.read()
+            return await request.read()
     except web.HTTPRequestEntityTooLarge as problem:
         raise body_too_large(limit_bytes) from problem
     except web.RequestPayloadError as problem:
@@ -69,7 +74,6 @@ async def read_body(request: web.Request, shape: type[_T], *, taken: Collection[
         message = f"The request body did not arrive within {BODY_DEADLINE_S:g} s."
         refusal = Refusal(status=408, type="invalid_request_error", code="request_timeout", message=message)
         raise Refused(refusal) from problem
-    return decode_body(content, shape)
 
 
 def decode_body(content: bytes, shape: type[_T]) -> _T:

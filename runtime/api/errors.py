@@ -69,6 +69,7 @@ ANSWERS: dict[FaultCode, Answer] = {
     "engine_failed": Answer(500, _SERVER, "engine_failed", False),
     "shutting_down": Answer(503, _SERVER, "shutting_down", True),
     "not_found": Answer(404, _INVALID, "not_found", False),
+    "denied": Answer(403, "permission_error", "denied", False),
     "conflict": Answer(409, _INVALID, "conflict", False),
     "store_full": Answer(507, _SERVER, "store_full", False),
     "store_damaged": Answer(500, _SERVER, "store_damaged", False),

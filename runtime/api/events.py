@@ -7,6 +7,7 @@ after                                            now
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
@@ -16,7 +17,7 @@ from runtime.api.deps import DEPS, ApiDeps
 from runtime.api.errors import Refused, invalid
 from runtime.api.sse import SseStream
 from runtime.api.stream import ReaderGone
-from runtime.core.bus import Bus, Subscription
+from runtime.core.bus import Bus
 from runtime.core.events import KINDS, BusLagged, Envelope
 from runtime.core.ids import RunId
 from runtime.core.ports import EventQuery, Journal
@@ -101,29 +102,36 @@ class History:
             await send(envelope)
 
 
+class Closable(Protocol):
+    """What stands behind an open stream."""
+
+    def close(self) -> None:
+        """Let the stream come to its end."""
+
+
 class OpenStreams:
-    """The event streams that are open; they would never end by themselves, so a stop ends them."""
+    """The streams that are open; they would never end by themselves, so a stop ends them."""
 
     def __init__(self) -> None:
-        self._open: set[Subscription] = set()
+        self._open: set[Closable] = set()
         self._is_closed = False
 
     @contextmanager
-    def hold(self, facts: Subscription) -> Iterator[None]:
+    def hold(self, stream: Closable) -> Iterator[None]:
         """Count the stream as open."""
-        self._open.add(facts)
+        self._open.add(stream)
         if self._is_closed:
-            facts.close()
+            stream.close()
         try:
             yield
         finally:
-            self._open.discard(facts)
+            self._open.discard(stream)
 
     def close(self) -> None:
         """End every stream once it has sent what it holds, and those that come later at once."""
         self._is_closed = True
-        for facts in self._open:
-            facts.close()
+        for stream in list(self._open):
+            stream.close()
 
 
 OPEN_STREAMS = web.AppKey("open_streams", OpenStreams)

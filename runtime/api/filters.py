@@ -64,7 +64,8 @@ class _Reader:
 
     def _compound(self, kind: Any, given: Any, param: str, depth: int) -> Compound:
         if not isinstance(given, list) or not given:
-            raise invalid(f"'{param}' must be a list of one filter at least.", param)
+            way_out = f"To search everything leave '{self._root}' out."
+            raise invalid(f"'{param}' must be a list of one filter at least. {way_out}", param)
 
         if kind == "not" and len(given) != 1:
             raise invalid(f"'{param}' must hold exactly one filter: 'not' joins nothing.", param)

@@ -44,7 +44,10 @@ OPENAI_VERSION = "2020-10-01"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _CORS_HEADER_NAMES = re.compile(r"[A-Za-z0-9-]{1,64}(\s*,\s*[A-Za-z0-9-]{1,64}){0,63}")
-_EXPOSED = "x-request-id, request-id, x-lar-run-id, retry-after, retry-after-ms, openai-processing-ms"
+_EXPOSED = (
+    "x-request-id, request-id, x-lar-run-id, retry-after, retry-after-ms, openai-processing-ms, "
+    "mcp-session-id, mcp-protocol-version, www-authenticate"
+)
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 _STARTED = web.RequestKey("started", web.StreamResponse)
 _ORIGIN_ALLOWED = web.RequestKey("origin_allowed", str)

@@ -8,8 +8,11 @@ from aiohttp import web
 from runtime.api.anthropic.messages import COUNT_ROUTE, post_count_tokens, post_messages
 from runtime.api.anthropic.messages import ROUTE as MESSAGES
 from runtime.api.events import get_events
+from runtime.api.gate import approvals, policies
 from runtime.api.health import get_health, get_metrics, get_ready, get_version
 from runtime.api.knowledge_routes import KNOWLEDGE_ROUTES
+from runtime.api.mcp_mount import MCP_ROUTES
+from runtime.api.mcp_servers import SERVER_ROUTES
 from runtime.api.ollama.about import get_root, refuse_change
 from runtime.api.ollama.about import get_version as get_ollama_version
 from runtime.api.ollama.chat import post_chat as post_ollama_chat
@@ -81,6 +84,9 @@ ROUTES: tuple[Route, ...] = (
     Route("HEAD", "/api/blobs/{digest}", "operate", refuse_change),
     Route("POST", "/api/blobs/{digest}", "operate", refuse_change),
     *(Route(*entry) for entry in KNOWLEDGE_ROUTES),
+    *(Route(*entry) for entry in MCP_ROUTES),
+    *(Route(*entry) for entry in SERVER_ROUTES),
+    *(Route(*entry) for entry in (*policies.ROUTES, *approvals.ROUTES)),
     Route("GET", "/metrics", "observe", get_metrics),
     Route("GET", "/api/events", "observe", get_events),
     Route("GET", "/api/state", "observe", get_state),

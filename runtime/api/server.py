@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from runtime.api.access import is_loopback
 from runtime.api.deps import DEPS, ApiDeps
 from runtime.api.events import OPEN_STREAMS, OpenStreams
+from runtime.api.mcp_mount import add_challenge
 from runtime.api.middleware import Door, add_headers, border, make_guard
 from runtime.api.routes import add_routes
 from runtime.core.errors import SettingsInvalid
@@ -71,7 +72,7 @@ def create_app(deps: ApiDeps) -> web.Application:
     permissions = add_routes(app)
     door = Door(deps.keys, deps.clock, deps.settings.allow_remote_without_keys)
     app.middlewares.extend((in_flight.count, border, make_guard(door, permissions)))
-    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.extend((add_headers, add_challenge))
     return app
 
 

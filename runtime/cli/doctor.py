@@ -8,6 +8,7 @@ from runtime.backends.diagnose import Check, collect_facts, diagnose
 from runtime.cli.output import EXIT_FAILED, say, say_json
 from runtime.cli.place import find_place
 from runtime.instance import find_instance
+from runtime.mcp.sandbox import find_confinement
 
 _SIGNS = {"ok": "✔", "warn": "!", "fail": "✖"}
 
@@ -19,6 +20,7 @@ def examine(chosen: argparse.Namespace) -> int:
     server = place.settings.server
     facts = anyio.run(collect_facts, place.home, server.port, server.host)
     checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
+    checks.append(_check_sandbox())
     if own is not None:
         checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))
     if chosen.json:
@@ -26,6 +28,18 @@ def examine(chosen: argparse.Namespace) -> int:
     else:
         _show(checks)
     return EXIT_FAILED if any(each.verdict == "fail" for each in checks) else 0
+
+
+def _check_sandbox() -> Check:
+    confinement = find_confinement()
+    if confinement.program is not None:
+        return Check(name="sandbox", verdict="ok", finding="local MCP servers run under bubblewrap", fix="")
+    return Check(
+        name="sandbox",
+        verdict="warn",
+        finding=f"local MCP servers are not confined: {confinement.reason}",
+        fix="until then add only servers that you would run yourself",
+    )
 
 
 def _show(checks: list[Check]) -> None:

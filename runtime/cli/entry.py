@@ -16,6 +16,7 @@ from runtime.cli.output import (
     CommandFailed,
     fail,
 )
+from runtime.cli.policy_arguments import add_policy_commands
 from runtime.cli.recall_arguments import add_mcp_commands, add_recall_commands
 from runtime.config import find_home
 from runtime.core.errors import SettingsInvalid, StoreUnavailable, sole_cause
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_model_commands(commands)
     add_recall_commands(commands)
     add_mcp_commands(commands)
+    add_policy_commands(commands)
     _add_key_commands(commands)
     return parser
 

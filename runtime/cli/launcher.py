@@ -5,6 +5,7 @@ The server outlives the command that started it; `lar stop` ends it.
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def ensure_server(place: Place) -> Instance:
     while time.monotonic() < deadline:
         started = find_instance(place.home)
         if started is not None:
+            # Who stays longer than the server must take note of its end: else it would never be quite gone.
+            threading.Thread(target=server.wait, daemon=True).start()
             _tell_if_moved(place, started)
             return started
 

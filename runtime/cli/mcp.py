@@ -1,17 +1,24 @@
-"""`lar mcp serve`: what Lar remembers, over MCP; a thin process before the running server."""
+"""`lar mcp serve`: all that Lar offers, as MCP over stdin and stdout; a thin process before the server."""
 
 import argparse
 
-from runtime.api.remote.recall import RemoteRecall
-from runtime.cli.calls import call_server
-from runtime.cli.place import find_place, require_server
-from runtime.cli.recall_calls import TENANT
-from runtime.mcp.serve import serve_stdio
+import anyio
+
+from runtime.api.remote.mcp_relay import Target, relay_stdio
+from runtime.cli.launcher import ensure_server
+from runtime.cli.place import find_place, key_for
+from runtime.instance import find_instance
 
 
 def serve(chosen: argparse.Namespace) -> int:
-    """Serve until stdin ends. Raises CommandFailed where no server runs."""
+    """Serve until stdin ends; starts a server where none runs. Raises CommandFailed where that fails."""
     del chosen
-    server = require_server(find_place())
-    call_server(server, lambda client: serve_stdio(RemoteRecall(client), TENANT, "mcp"))
+    place = find_place()
+    ensure_server(place)
+
+    def find() -> Target | None:
+        instance = find_instance(place.home)
+        return None if instance is None else Target(instance.address, key_for(instance))
+
+    anyio.run(relay_stdio, find)
     return 0

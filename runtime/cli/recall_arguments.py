@@ -3,6 +3,7 @@
 import argparse
 from typing import Any, get_args
 
+from runtime.cli.mcp_arguments import add_server_actions
 from runtime.cli.recall_words import attribute, condition, interval, share, whole
 from runtime.core.knowledge import SourceKind
 from runtime.core.memories import ItemKind
@@ -27,11 +28,12 @@ def add_recall_commands(commands: Any) -> None:
 
 def add_mcp_commands(commands: Any) -> None:
     """Declare `lar mcp`."""
-    text = "offer what Lar remembers to other programs that speak MCP"
+    text = "use MCP servers, and offer what Lar can to other programs that speak MCP"
     mcp = _command(commands, "mcp", "mcp", "serve", text, "lar mcp serve")
     actions = mcp.add_subparsers(title="actions", metavar="ACTION", required=True)
     text = "serve MCP over stdin and stdout, for Claude Desktop and others"
     _command(actions, "serve", "mcp", "serve", text, '{"command": "lar", "args": ["mcp", "serve"]}')
+    add_server_actions(actions)
 
 
 def _add_adding(actions: Any) -> None:

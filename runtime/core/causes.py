@@ -61,6 +61,8 @@ from runtime.core.tool_facts import (
     LinkOpened,
     PolicyLoaded,
     PolicyRefused,
+    QuestionAnswered,
+    QuestionAsked,
     ReachFact,
     ToolFact,
     ToolFailed,
@@ -139,6 +141,8 @@ def _of_reach(event: ToolFact) -> tuple[Subject, ...]:
             return () if event.call is None else (("call", event.call),)
         case ApprovalAsked() | ApprovalAnswered():
             return (("approval", event.approval),)
+        case QuestionAsked() | QuestionAnswered():
+            return (("question", event.question),)
         case LinkOpened() | LinkLost() | LinkClosed() | LinkChanged():
             return (("link", event.server),)
         case PolicyLoaded() | PolicyRefused():

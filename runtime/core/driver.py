@@ -18,9 +18,10 @@ from runtime.core.bus import Bus
 from runtime.core.causes import Causes, subjects_of
 from runtime.core.clock import Clock
 from runtime.core.commands import CancelSeq, Close, Emit, Enter, Place, Publish, Submit
-from runtime.core.errors import Fault, LarError
+from runtime.core.errors import Fault, LarError, PolicyDenied
 from runtime.core.events import Event, RunRequested
 from runtime.core.gate.principals import Principal
+from runtime.core.gate.words import Gate, GateResource, Question
 from runtime.core.ids import ModelId, RunId, new_run_id
 from runtime.core.messages import Broke, Output, Request
 from runtime.core.ports import Generation, Lease, ModelPool
@@ -256,6 +257,7 @@ class Runs:
         tasks: TaskGroup,
         settings: AdmissionSettings,
         places: Callable[[ModelId], int],
+        gate: Gate | None = None,
     ) -> None:
         self.bus = bus
         self.pool = pool
@@ -263,6 +265,7 @@ class Runs:
         self.settings = settings
         self._tasks = tasks
         self._places = places
+        self._gate = gate
         self._admissions: dict[ModelId, Admission] = {}
         self._live: dict[RunId, Run] = {}
         self._is_stopping = False
@@ -276,7 +279,11 @@ class Runs:
     async def start(
         self, request: Request, principal: Principal, *, route: str, is_stream: bool
     ) -> RunHandle:
-        """Begin a run; return its handle at once. Raises LarError (shutting_down) while the server stops."""
+        """Begin a run; return its handle at once.
+
+        Raises LarError (shutting_down) while the server stops, PolicyDenied where the gate says no.
+        """
+        await self._pass_gate(request.model, principal)
         if self._is_stopping:
             fault = Fault(code="shutting_down", message="The server is stopping.", retry_after_s=5.0)
             raise LarError(fault)
@@ -292,6 +299,16 @@ class Runs:
         self._live[run.id] = run
         self._tasks.start_soon(run.live)
         return run.handle
+
+    async def _pass_gate(self, model: ModelId, principal: Principal) -> None:
+        """Ask the gate; nobody waits here for a person: whoever asks again after the answer gets in."""
+        if self._gate is None:
+            return
+
+        resource = GateResource(kind="Model", id=model)
+        ruling = await self._gate.rule(Question(principal=principal, action="generate", resource=resource))
+        if ruling.outcome != "allow":
+            raise PolicyDenied(Fault(code="denied", message=ruling.reason))
 
     def admission(self, model: ModelId) -> Admission:
         """Return the places at a model; made on first use."""

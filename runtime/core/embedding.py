@@ -12,8 +12,9 @@ from typing import TypeVar
 import anyio
 
 from runtime.core.driver import RunHandle, Runs
-from runtime.core.errors import Fault, ModelUnavailable, RequestInvalid
+from runtime.core.errors import Fault, ModelUnavailable, PolicyDenied, RequestInvalid
 from runtime.core.gate.principals import Principal
+from runtime.core.gate.words import Gate, GateResource, Question
 from runtime.core.ids import ModelId, PrincipalId
 from runtime.core.messages import (
     Broke,
@@ -51,7 +52,10 @@ T = TypeVar("T")
 class RunEmbedder:
     """Embeds and scores through runs; fulfils `core.recall.Embedder`."""
 
-    def __init__(self, runs: Runs, models: Models, look_every_s: float = _LOOK_EVERY_S) -> None:
+    def __init__(
+        self, runs: Runs, models: Models, gate: Gate | None = None, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
+        self._gate = gate
         self._runs = runs
         self._models = models
         self._look_every_s = look_every_s
@@ -104,7 +108,11 @@ class RunEmbedder:
 
     async def _run(self, asked: Request) -> list[Output]:
         """Return all that a run gave; when cancelled, stop it. Raises ModelUnavailable, RequestInvalid."""
-        handle = await self._runs.start(asked, PRINCIPAL, route="recall", is_stream=False)
+        try:
+            handle = await self._runs.start(asked, PRINCIPAL, route="recall", is_stream=False)
+        except PolicyDenied as denied:
+            raise ModelUnavailable(denied.fault) from denied
+
         try:
             return await _outputs_of(handle)
         finally:
@@ -124,6 +132,7 @@ class RunEmbedder:
             return
 
         if state.stage == "available" or (is_background and self._may_try_again(state)):
+            await self._pass_gate(model)
             state = self._models.start_install(model)
             self._installed_at[model] = self._runs.clock.monotonic()
         if is_background:
@@ -133,6 +142,16 @@ class RunEmbedder:
                 await anyio.sleep(self._look_every_s)
         if not _is_present(state):
             raise ModelUnavailable(state.fault or _installing(state))
+
+    async def _pass_gate(self, model: ModelId) -> None:
+        """Raise ModelUnavailable where policies do not let the model be installed."""
+        if self._gate is None:
+            return
+
+        resource = GateResource(kind="Model", id=model)
+        ruling = await self._gate.rule(Question(principal=PRINCIPAL, action="install", resource=resource))
+        if ruling.outcome != "allow":
+            raise ModelUnavailable(Fault(code="denied", message=ruling.reason))
 
     def _find(self, model: ModelId) -> ModelState:
         state = self._models.find_model(model)

@@ -26,6 +26,7 @@ FaultCode = Literal[
     "engine_failed",
     "shutting_down",
     "not_found",
+    "denied",
     "conflict",
     "store_full",
     "store_damaged",
@@ -73,6 +74,10 @@ class InstallFailed(LarError):
 
 class NotFound(LarError):
     """What was named does not exist, or not for this tenant."""
+
+
+class PolicyDenied(LarError):
+    """A policy, a person or a limit says no, or a person has not answered yet; the message has the reason."""
 
 
 class Conflict(LarError):

@@ -18,6 +18,7 @@ JobId = NewType("JobId", str)
 ChunkId = NewType("ChunkId", int)
 CallId = NewType("CallId", str)
 ApprovalId = NewType("ApprovalId", str)
+QuestionId = NewType("QuestionId", str)
 
 LOCAL_TENANT = TenantId("local")
 """The one tenant of a Lar that nobody shares."""

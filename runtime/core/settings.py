@@ -155,6 +155,90 @@ class RecallSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Host names or networks (CIDR) beside the public ones that sources may be fetched from."""
 
 
+class McpSandbox(msgspec.Struct, frozen=True, kw_only=True):
+    """`[mcp.servers.<name>.sandbox]`: what a local server gets. Relative paths start at the home."""
+
+    enabled: bool = True
+    """False: it runs as the user who runs Lar, with all that this user may do."""
+    network: bool = False
+    read: tuple[str, ...] = ()
+    """Files and folders that it may read."""
+    write: tuple[str, ...] = ()
+    """Files and folders that it may change."""
+
+
+class McpOAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """`[mcp.servers.<name>.oauth]`: how Lar gets a token. Without it 'lar mcp login' finds out by itself."""
+
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    """authorization_code: a person logs in once · client_credentials: Lar has credentials of its own."""
+    client_id: str | None = None
+    client_secret: str | None = None
+    """By reference: `${VAR}`."""
+    issuer: str | None = None
+    """Whose credentials they are; needed with `client_credentials`."""
+    scopes: tuple[str, ...] = ()
+    client_metadata_url: str | None = None
+    """The address of a document that says who the client is, where a server takes such for a client id."""
+
+
+class McpServer(msgspec.Struct, frozen=True, kw_only=True):
+    """`[mcp.servers.<name>]`: an MCP server. Texts may hold `${VAR}` and `${VAR:-otherwise}`."""
+
+    type: Literal["stdio", "sse", "http"] | None = None
+    """None: stdio with a command, http with a url."""
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    """Nothing else of the environment reaches the server, but for HOME, PATH, USER and the like."""
+    env_file: str | None = None
+    """A file of lines NAME=VALUE."""
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    oauth: McpOAuth | None = None
+    disabled: bool = False
+    era: Literal["auto", "legacy", "modern"] = "auto"
+    """legacy: the protocol up to 2025-11-25, with its handshake · modern: 2026-07-28."""
+    connect_timeout_s: Seconds = 20.0
+    call_timeout_s: Seconds = 300.0
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+    """Calls side by side."""
+    max_result_bytes: Positive = 1 * MIB
+    """What is more of a result is cut off."""
+    allowed_tools: tuple[str, ...] | None = None
+    """None: all."""
+    disabled_tools: tuple[str, ...] = ()
+    trust: bool = False
+    """Its tools need no approval when they first appear, and what it says of them is believed."""
+    roots: tuple[str, ...] = ()
+    """Folders that the server is told of if it asks."""
+    sampling: bool = False
+    """Whether the server may ask Lar's models."""
+    sandbox: McpSandbox = McpSandbox()
+
+
+class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[mcp]`: servers of tools, beside those of mcp.json."""
+
+    servers: dict[str, McpServer] = {}
+    elicitation_wait_s: Seconds = 120.0
+    """How long a server's question to the person waits before it counts as declined."""
+    sse: bool = False
+    """Also serve the older transport (`/sse`, `/messages/`), for clients that know no other."""
+    offer: Literal["internal", "all"] = "internal"
+    """Whose tools MCP clients are offered: Lar's own, or also those of the servers that it uses itself."""
+    approval_wait_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
+    """How long a call of an MCP client waits where a person must be asked first."""
+
+
+class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[policy]`: what the gate does beside the files of policies."""
+
+    approval_deadline_s: Seconds = 3600.0
+    """How long a question to a person waits for its answer; after that it counts as no."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of `lar.toml`."""
 
@@ -165,5 +249,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model: dict[str, OwnModel] = {}
     backends: BackendSettings = BackendSettings()
     recall: RecallSettings = RecallSettings()
+    mcp: McpSettings = McpSettings()
+    policy: PolicySettings = PolicySettings()
     logs: LogSettings = LogSettings()
     console: ConsoleSettings = ConsoleSettings()

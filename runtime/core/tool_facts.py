@@ -2,8 +2,10 @@
 
 from typing import Literal
 
+import msgspec
+
 from runtime.core.fact import Fact
-from runtime.core.ids import ApprovalId, CallId, PrincipalId
+from runtime.core.ids import ApprovalId, CallId, PrincipalId, QuestionId
 
 
 class ReachFact(Fact, frozen=True, kw_only=True):
@@ -64,6 +66,13 @@ class GateDecided(ReachFact, frozen=True, kw_only=True, tag="gate.decided"):
     call: CallId | None = None
     approval: ApprovalId | None = None
     took_us: int = 0
+    resource_kind: str = ""
+    attributes: dict[str, str | bool | int] = msgspec.field(default_factory=dict)
+    """Of the resource, as they were: what a tool's server says of it, not what it is called with."""
+    role: str = ""
+    agent: str | None = None
+    door: str = ""
+    session: str | None = None
 
 
 class ApprovalAsked(ReachFact, frozen=True, kw_only=True, tag="approval.asked"):
@@ -82,6 +91,23 @@ class ApprovalAnswered(ReachFact, frozen=True, kw_only=True, tag="approval.answe
     status: str
     by: str | None = None
     scope: str | None = None
+
+
+class QuestionAsked(ReachFact, frozen=True, kw_only=True, tag="question.asked"):
+    """A server asks the person something, in the middle of a call."""
+
+    question: QuestionId
+    server: str
+    expires_at: float
+
+
+class QuestionAnswered(ReachFact, frozen=True, kw_only=True, tag="question.answered"):
+    """The person has answered, or nobody waits any more."""
+
+    question: QuestionId
+    server: str
+    action: str
+    """accept, decline, cancel or expired."""
 
 
 class LinkOpened(ReachFact, frozen=True, kw_only=True, tag="link.opened"):
@@ -136,6 +162,8 @@ ToolFact = (
     | GateDecided
     | ApprovalAsked
     | ApprovalAnswered
+    | QuestionAsked
+    | QuestionAnswered
     | LinkOpened
     | LinkLost
     | LinkClosed

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from runtime.core.gate.principals import Principal
+from runtime.core.gate.words import GateResource
 from runtime.core.ids import CallId, RunId
 
 Trust = Literal["internal", "approved", "new", "changed"]
@@ -45,6 +46,23 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     """Of all that the server said about it."""
     trust: Trust
+
+
+def resource_of(tool: Tool) -> GateResource:
+    """Return the tool as the gate is asked about it."""
+    return GateResource(
+        kind="Tool",
+        id=tool.full_name,
+        attributes={
+            "server": tool.server,
+            "name": tool.name,
+            "trust": tool.trust,
+            "is_internal": tool.trust == "internal",
+            "is_read_only": tool.hints.is_read_only,
+            "is_destructive": tool.hints.is_destructive,
+            "is_open_world": tool.hints.is_open_world,
+        },
+    )
 
 
 class TextContent(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
@@ -179,6 +197,45 @@ class ToolChange(msgspec.Struct, frozen=True, kw_only=True):
     """Hidden characters, phrases that instruct a model."""
 
 
+class Elicitation(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's question to the person, in the middle of a call."""
+
+    server: str
+    message: str
+    form: dict[str, Any] | None = None
+    """The JSON schema of what is asked for: an object of plain fields."""
+    url: str | None = None
+    """A page that the person is asked to visit. Never opened by itself."""
+
+
+class ElicitationAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the person said."""
+
+    action: Literal["accept", "decline", "cancel"]
+    content: dict[str, Any] | None = None
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's question to a model of Lar's own."""
+
+    server: str
+    messages: tuple[tuple[Literal["user", "assistant"], str], ...]
+    system: str = ""
+    max_tokens: int = 1024
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Sampled(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model said."""
+
+    model: str
+    text: str
+
+
+Elicit = Callable[[Elicitation], Awaitable[ElicitationAnswer]]
+Sample = Callable[[Sampling], Awaitable[Sampled | str]]
+"""A text is the reason why not."""
 Progressed = Callable[[float, float | None, str], Awaitable[None]]
 """Progress so far, of how much in all if that is known, and what is being done."""
 
@@ -222,3 +279,25 @@ class Hub(Protocol):
 
     async def approve(self, server: str, tool: str, digest: str) -> None:
         """Let a tool be called as it is now. Raises NotFound, Conflict where it has changed meanwhile."""
+
+
+class ServerBook(Protocol):
+    """The definitions of outside servers that people keep."""
+
+    async def add(self, name: str, definition: dict[str, Any]) -> ServerStatus:
+        """Write a server into mcp.json, as other hosts write them, and take it up.
+
+        Raises RequestInvalid where the definition is wrong, Conflict where the name is taken.
+        """
+
+    async def login(self, server: str) -> str:
+        """Begin a login at a remote server; returns where the person must go, empty where none is needed.
+
+        Raises NotFound, Conflict, RequestInvalid.
+        """
+
+    def finish_login(self, state: str, code: str, issuer: str | None) -> str:
+        """Take what the person's browser has brought; returns the server's name. Raises NotFound."""
+
+    async def remove(self, server: str) -> None:
+        """Close a server and forget it, with its approvals. Raises NotFound, Conflict."""

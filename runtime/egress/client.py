@@ -5,7 +5,7 @@ piece by piece; aiohttp expands no more than a piece at once.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,12 +35,18 @@ _LOOKUP_LIMIT_S = 15.0
 _CONNECTIONS = 32
 _CONNECTIONS_PER_HOST = 4
 
+HostCheck = Callable[[str, int], Awaitable[str | None]]
+"""Says why a host may not be reached on a port, None where it may."""
+
 
 @asynccontextmanager
 async def open_fetcher(
-    private: Sequence[str], version: str, lookup: Lookup = system_lookup
+    private: Sequence[str], version: str, lookup: Lookup = system_lookup, check: HostCheck | None = None
 ) -> AsyncIterator["GuardedFetcher"]:
-    """Open the one client of a server; `private` is what the settings grant beside the public addresses."""
+    """Open the one client of a server.
+
+    `private` is what the settings grant beside the public addresses; `check` is asked about every host.
+    """
     perimeter = Perimeter(private)
     resolver = GuardedResolver(perimeter, lookup)
     connector = aiohttp.TCPConnector(
@@ -57,18 +63,23 @@ async def open_fetcher(
         trust_env=False,
         auto_decompress=True,
     ) as session:
-        yield GuardedFetcher(session, perimeter, resolver)
+        yield GuardedFetcher(session, perimeter, resolver, check)
 
 
 class GuardedFetcher:
     """Fulfils `core.fetching.Fetcher` over one session of aiohttp."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, perimeter: Perimeter, resolver: GuardedResolver
+        self,
+        session: aiohttp.ClientSession,
+        perimeter: Perimeter,
+        resolver: GuardedResolver,
+        check: HostCheck | None = None,
     ) -> None:
         self._session = session
         self._perimeter = perimeter
         self._resolver = resolver
+        self._check = check
 
     async def check_host(self, host: str, port: int) -> FetchFault | None:
         """Say why a host may not be reached, None where it may."""
@@ -81,6 +92,7 @@ class GuardedFetcher:
         if fault is not None:
             return fault
         try:
+            await self._pass(host, port)
             with anyio.fail_after(_LOOKUP_LIMIT_S):
                 return tuple(await self._resolver.checked(plain_host(host), port))
         except Denied as denied:
@@ -124,6 +136,7 @@ class GuardedFetcher:
     async def _follow(self, request: FetchRequest, body: Path) -> Fetched:
         """Ask, and go where the answers point, until one is the last."""
         url = self._admitted(_read_url(request.url), None)
+        await self._pass_url(url)
         headers = _headers_of(request)
         for _ in range(_MOST_REDIRECTS + 1):
             async with self._session.get(url, headers=headers, allow_redirects=False) as response:
@@ -132,6 +145,7 @@ class GuardedFetcher:
                 following = self._admitted(_read_redirect(response, url), url)
             if following.origin() != url.origin():
                 headers.pop("Authorization", None)
+                await self._pass_url(following)
             url = following
         raise Denied(
             FetchFault(
@@ -140,6 +154,15 @@ class GuardedFetcher:
                 " where it ends",
             )
         )
+
+    async def _pass_url(self, url: URL) -> None:
+        await self._pass(url.host or "", url.port or 0)
+
+    async def _pass(self, host: str, port: int) -> None:
+        """Ask the policies about a host. Raises Denied."""
+        reason = None if self._check is None else await self._check(plain_host(host), port)
+        if reason is not None:
+            raise Denied(refusal(reason))
 
     def _admitted(self, url: URL, before: URL | None) -> URL:
         fault = self._perimeter.judge_url(url)

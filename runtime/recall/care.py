@@ -1,5 +1,7 @@
 """Looking after the store, as `core.recall.Care`: the doctor and the snapshots, for operators."""
 
+from collections.abc import Awaitable, Callable
+
 from runtime.core.clock import Clock
 from runtime.core.recall import Finding, StoredSnapshot
 from runtime.recall.blobs import BlobStore
@@ -14,16 +16,24 @@ class StoreCare:
     """Checks the store and copies it."""
 
     def __init__(
-        self, truth: Truth, blobs: BlobStore, snapshots: Snapshots, clock: Clock, text: TextIndex
+        self,
+        truth: Truth,
+        blobs: BlobStore,
+        snapshots: Snapshots,
+        clock: Clock,
+        text: TextIndex,
+        sweep: Callable[[], Awaitable[None]],
     ) -> None:
         self._truth = truth
         self._blobs = blobs
         self._snapshots = snapshots
         self._clock = clock
         self._text = text
+        self._sweep = sweep
 
     async def check(self, *, is_repairing: bool) -> list[Finding]:
-        """Read everything and return what is wrong; modifies nothing unless `is_repairing`."""
+        """Read everything and return what is wrong; repairs nothing unless `is_repairing`."""
+        await self._sweep()  # what is on its way out is no fault
         counted = Counted(counted=self._text.count, rebuild=self._text.rebuild)
         findings = await check_store(self._truth, self._blobs, text=counted, is_repairing=is_repairing)
         if is_repairing:  # reads every file of the index and makes anew what is wrong

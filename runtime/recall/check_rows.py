@@ -17,6 +17,8 @@ class Rule(NamedTuple):
     """Empty: nothing can be derived."""
     fix: str
     concerns_chunks: bool = False
+    table: str = "collection"
+    """What it reads, where not every store has that."""
 
 
 _REMOVED = "They are removed: nothing reaches them."
@@ -29,6 +31,12 @@ _LOST_VECTOR = "chunk NOT IN (SELECT id FROM chunk) OR space NOT IN (SELECT id F
 _USED_SPACES = (
     "SELECT space FROM collection UNION SELECT next_space FROM collection WHERE next_space IS NOT NULL"
 )
+_LOST_ENTRY = "source NOT IN (SELECT id FROM source)"
+_STRAY_ENTRY = (
+    "EXISTS (SELECT 1 FROM source s, document d "
+    "WHERE s.id = source_entry.source AND d.id = source_entry.document AND s.ns <> d.ns)"
+)
+"""That an entry's document is gone is no defect: a person has removed it, and it is not to come back."""
 _ODD_LENGTH = "s.id = vector.space AND s.dimensions IS NOT NULL AND octet_length(e) <> 2 * s.dimensions"
 
 RULES = (
@@ -106,6 +114,30 @@ RULES = (
         "WHERE c.kind = 'documents' AND d.status = 'completed' AND v.chunk IS NULL",
         "",
         "Embed the collection anew.",
+    ),
+    Rule(
+        "sources",
+        "sources belong to no collection.",
+        f"SELECT id FROM source WHERE {_LOST_DOCUMENT}",  # noqa: S608 - constants
+        f"DELETE FROM source WHERE {_LOST_DOCUMENT}",  # noqa: S608 - constants
+        _REMOVED,
+        table="source",
+    ),
+    Rule(
+        "sources",
+        "entries belong to no source.",
+        f"SELECT key FROM source_entry WHERE {_LOST_ENTRY}",  # noqa: S608 - constants
+        f"DELETE FROM source_entry WHERE {_LOST_ENTRY}",  # noqa: S608 - constants
+        _REMOVED,
+        table="source_entry",
+    ),
+    Rule(
+        "sources",
+        "entries name a document of another collection: something else has written here.",
+        f"SELECT key FROM source_entry WHERE {_STRAY_ENTRY}",  # noqa: S608 - constants
+        f"DELETE FROM source_entry WHERE {_STRAY_ENTRY}",  # noqa: S608 - constants
+        "They are removed: the next look at their place finds them anew.",
+        table="source_entry",
     ),
 )
 """In the order of their repairs: what a repair leaves alone, the next one finds."""

@@ -12,6 +12,7 @@ import msgspec
 
 from runtime.core.clock import Clock
 from runtime.core.errors import Conflict, Fault, RequestInvalid
+from runtime.core.fact import Fact
 from runtime.core.ids import CollectionId, ModelId, TenantId, new_id
 from runtime.core.knowledge import (
     Chunking,
@@ -22,6 +23,7 @@ from runtime.core.knowledge import (
     Expiry,
     NewCollection,
 )
+from runtime.core.recall_facts import RecallForgotten
 from runtime.recall.counting import Numbers, count_contents
 from runtime.recall.marks import Marks, Shelfmark, add_space, no_collection
 from runtime.recall.truth import Pen, Truth
@@ -66,7 +68,7 @@ class StoredCollections:
     """Makes, changes and removes collections.
 
     `reembed` writes the job that fills `next_space`; each of `removed` removes the rows that another part
-    has of a collection.
+    has of a collection; `publish` tells the bus a fact of a tenant and never waits.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class StoredCollections:
         defaults: EmbeddingDefaults,
         reembed: Follow,
         removed: Sequence[Follow] = (),
+        publish: Callable[[Fact, TenantId], object],
     ) -> None:
         self._truth = truth
         self._marks = marks
@@ -85,6 +88,7 @@ class StoredCollections:
         self._defaults = defaults
         self._reembed = reembed
         self._removed = removed
+        self._publish = publish
 
     async def create(self, tenant: TenantId, new: NewCollection) -> Collection:
         """Make a collection. Raises Conflict where the name is taken, RequestInvalid."""
@@ -138,7 +142,8 @@ class StoredCollections:
 
     async def remove(self, tenant: TenantId, collection: CollectionId) -> None:
         """Remove the collection with its documents, sources and indexes' entries. Raises NotFound."""
-        await self.drop(tenant, collection)
+        documents = await self.drop(tenant, collection)
+        self._publish(RecallForgotten(collection=collection, documents=documents), tenant)
 
     async def drop(self, tenant: TenantId, collection: CollectionId) -> int:
         """Remove as `remove` does; return how many documents went. Raises NotFound."""

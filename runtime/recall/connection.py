@@ -17,6 +17,7 @@ import duckdb
 
 from runtime.core.errors import StoreUnavailable
 from runtime.recall.damage import explain_unopened
+from runtime.recall.privacy import make_private
 from runtime.recall.wal import is_log_damaged
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ class Connection:
         except duckdb.Error as problem:
             raise StoreUnavailable(explain_unopened(self.path, problem, self.way_out)) from problem
 
+        make_private(self.path)
         # What a process that died had put there; the file is ours now.
         shutil.rmtree(directory, ignore_errors=True)
         return connection

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import duckdb
 
 from runtime.core.errors import Fault, StoreDamaged
+from runtime.recall.privacy import make_private
 
 _ALIAS = "copied"
 PART_SUFFIX = ".part"
@@ -31,7 +32,7 @@ def copy_database(cursor: duckdb.DuckDBPyConnection, target: Path) -> dict[str, 
     Raises duckdb.Error where either file cannot be read or written, StoreDamaged where the copy differs.
     Nothing is left under the final name then.
     """
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + PART_SUFFIX)
     _discard(part)
     try:
@@ -86,6 +87,7 @@ def _copy(cursor: duckdb.DuckDBPyConnection, part: Path) -> dict[str, Print]:
     row = cursor.execute("SELECT current_database()").fetchone()
     assert row is not None, "a connection has a database"
     with _attached(cursor, part):
+        make_private(part)
         cursor.begin()
         try:
             written = prints(cursor)

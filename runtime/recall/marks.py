@@ -128,17 +128,16 @@ class Marks:
         return space
 
     def abandon_space(self, pen: Pen, ns: int) -> None:
-        """Give up the space that a re-embedding fills, with what is in it."""
+        """Give up the space that a re-embedding fills; `Fills.sweep_spaces` removes what is in it."""
         rows = pen.rows("SELECT next_space FROM collection WHERE ns = ? AND next_space IS NOT NULL", [ns])
         if rows:
             pen.execute("UPDATE collection SET next_space = NULL WHERE ns = ?", [ns])
-            _drop_space(pen, rows[0][0])
             self.renew(pen, ns)
 
     def swap_space(self, pen: Pen, ns: int) -> int | None:
-        """Let searches look where a re-embedding has gathered; return the space that is gone.
+        """Let searches look where a re-embedding has gathered; return the space that is left.
 
-        None: there was nothing to swap.
+        None: there was nothing to swap. `Fills.sweep_spaces` removes what is in the former one.
         """
         rows = pen.rows("SELECT space FROM collection WHERE ns = ? AND next_space IS NOT NULL", [ns])
         if not rows:
@@ -146,7 +145,6 @@ class Marks:
 
         former = int(rows[0][0])
         pen.execute("UPDATE collection SET space = next_space, next_space = NULL WHERE ns = ?", [ns])
-        _drop_space(pen, former)
         self.renew(pen, ns)
         return former
 
@@ -200,11 +198,6 @@ def add_space(pen: Pen, ns: int, embedding: Embedding) -> int:
 def no_collection(collection: CollectionId) -> NotFound:
     """Return the error that says so."""
     return NotFound(Fault(code="not_found", message=f"There is no collection '{collection}'."))
-
-
-def _drop_space(pen: Pen, space: int) -> None:
-    pen.execute("DELETE FROM vector WHERE space = ?", [space])
-    pen.execute("DELETE FROM space WHERE id = ?", [space])
 
 
 def _mark(row: Sequence[Any]) -> Shelfmark:

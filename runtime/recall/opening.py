@@ -4,6 +4,7 @@
 Everything that goes on by itself (reading, vectors, following, upkeep) is a task of one group.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import anyio
+import anyio.to_thread
 import psutil
 
 from runtime.core.clock import Clock
@@ -30,14 +32,15 @@ from runtime.recall.documents import DocumentRows
 from runtime.recall.files import StoredFiles
 from runtime.recall.ingest.ingestion import Ingestion, Pace
 from runtime.recall.ingest.schema import TABLES as INGEST_TABLES
-from runtime.recall.ingest.stores import Stores
+from runtime.recall.ingest.stores import Stores, tell_soon
 from runtime.recall.lexical.arm import TextIndex, open_text_index
-from runtime.recall.marks import Marks, load_marks
+from runtime.recall.marks import Marks, Shelfmark, load_marks
 from runtime.recall.memory.given import Given as MemoryGiven
 from runtime.recall.memory.memories import RecallMemories
 from runtime.recall.memory.tables import MEMORY_TABLES, drop_memory
 from runtime.recall.parse.limits import Limits
 from runtime.recall.parse.reader import open_reader
+from runtime.recall.privacy import make_private_folder
 from runtime.recall.schema import TABLES
 from runtime.recall.search import HybridSearcher, Reading
 from runtime.recall.search_candidates import Arms
@@ -54,6 +57,7 @@ from runtime.recall.wiping import Wiper
 
 DATABASE_FILE = "recall.duckdb"
 SNAPSHOTS_FOLDER = "snapshots"
+TEXT_FOLDER = "text"
 LOOKS_FOLDER = "looks"
 """What sources are fetching; emptied at each start."""
 MIGRATIONS = (TABLES, INGEST_TABLES, MEMORY_TABLES, SOURCE_TABLES)
@@ -93,6 +97,7 @@ class OpenRecall(NamedTuple):
     marks: Marks
     text: TextIndex
     vectors: VectorIndex
+    columns: Columns
     upkeep: Upkeep
 
 
@@ -150,10 +155,11 @@ async def _open_store(folder: Path, settings: RecallSettings, clock: Clock) -> A
     limits = DatabaseLimits(memory_bytes=shares.database, readers=_READERS)
     snapshots = folder / SNAPSHOTS_FOLDER
     path = folder / DATABASE_FILE
+    await anyio.to_thread.run_sync(make_private_folder, folder)
     async with open_database(path, MIGRATIONS, limits, way_out=_WAY_OUT, snapshots=snapshots) as database:
         truth = await load_truth(database)
         marks = await load_marks(truth)
-        text = await open_text_index(folder / "text", truth)
+        text = await open_text_index(folder / TEXT_FOLDER, truth)
         blobs = BlobStore(folder / "files")
         await blobs.open()
         vectors = VectorIndex(truth, budget_bytes=shares.vectors)
@@ -194,7 +200,8 @@ def _assemble(
         clock,
         defaults=EmbeddingDefaults(given.embedding_model),
         reembed=ingestion.reembed,
-        removed=(ingestion.forget, sources.forget, drop_memory),
+        removed=(ingestion.forget, sources.forget, drop_memory, _giving_up(store)),
+        publish=given.publish,
     )
     memories = RecallMemories(
         MemoryGiven(
@@ -221,9 +228,20 @@ def _assemble(
         memories=memories,
         sources=sources,
         jobs=ingestion.jobs,
-        care=StoreCare(truth, store.blobs, snapshots, clock, store.text),
+        care=StoreCare(truth, store.blobs, snapshots, clock, store.text, ingestion.sweep),
     )
-    return OpenRecall(recall, truth, marks, store.text, store.vectors, upkeep), memories
+    return OpenRecall(recall, truth, marks, store.text, store.vectors, store.columns, upkeep), memories
+
+
+def _giving_up(store: _Store) -> Callable[[Pen, Shelfmark], None]:
+    """Return what lets the indexes in memory give up a collection that is being removed."""
+    loop = asyncio.get_running_loop()
+
+    def _give_up(ns: int) -> None:
+        store.vectors.forget(ns)
+        store.columns.forget(ns)
+
+    return lambda pen, mark: pen.committed.append(lambda: tell_soon(loop, _give_up, mark.ns))
 
 
 def _noting(wiper: Wiper, publish: Callable[[Fact, TenantId], object]) -> Callable[[Fact, TenantId], object]:

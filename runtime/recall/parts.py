@@ -73,6 +73,9 @@ class TextArm(Protocol):
     async def scores(self, ns: int, text: str, language: str, chunks: Sequence[ChunkId]) -> list[float]:
         """Return BM25 of the given chunks, 0 where nothing matches; the same numbers as `search` gives."""
 
+    async def heed(self, ns: int, text: str, language: str, allowed: Allowed) -> Allowed:
+        """Return those of the allowed chunks that the text's signs (`+must`, `-not`) let through."""
+
     def highlights(self, query: str, text: str, language: str) -> tuple[Span, ...]:
         """Return where words of the query stand in the text, inflected forms included."""
 

@@ -2,6 +2,7 @@
 
 A restore may be cut off at any point and is finished by the next opening:
 
+    0  derived folders        gone: they may be ahead of the snapshot, and are made anew in any case
     1  x.duckdb.restored      a whole copy of the snapshot, synced: from here on the restore is decided
     2  x.duckdb.damaged-…     what was there keeps its bytes under another name, its log beside it
     3  x.duckdb               the copy, in one step
@@ -9,6 +10,7 @@ A restore may be cut off at any point and is finished by the next opening:
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import duckdb
 from runtime.core.errors import StoreUnavailable
 from runtime.recall.copying import PART_SUFFIX, copy_database, prints_of, sync
 from runtime.recall.damage import explain_unopened
+from runtime.recall.privacy import make_private
 
 RESTORED_SUFFIX = ".restored"
 DAMAGED_INFIX = ".damaged-"
@@ -33,11 +36,11 @@ class Compacted(NamedTuple):
     after_bytes: int
 
 
-def restore(path: Path, snapshot: Path) -> Path | None:
+def restore(path: Path, snapshot: Path, derived: Sequence[Path] = ()) -> Path | None:
     """Put a snapshot in the place of a database that nobody has open; return where the former one lies now.
 
-    Derived files (indexes) are to be removed before: they may be ahead of the snapshot. Nothing is deleted.
-    Raises StoreUnavailable where the snapshot cannot be read or the database is open elsewhere.
+    `derived` are the folders of indexes: they go, for they may be ahead of the snapshot. Nothing else is
+    deleted. Raises StoreUnavailable where the snapshot cannot be read or the database is open elsewhere.
     """
     try:
         prints_of(snapshot)
@@ -51,7 +54,11 @@ def restore(path: Path, snapshot: Path) -> Path | None:
     part = _beside(copy, PART_SUFFIX)
     try:
         shutil.copyfile(snapshot, part)
+        make_private(part)
         sync(part)
+        # Before the restore is decided: cut off here, the former database makes its indexes anew.
+        for folder in derived:
+            _remove_folder(folder)
         part.replace(copy)
     finally:
         part.unlink(missing_ok=True)
@@ -125,6 +132,13 @@ def _check_free(path: Path) -> None:
         explanation = explain_unopened(path, problem, "")
         if "another process" in explanation:
             raise StoreUnavailable(explanation) from problem
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder for good. Raises OSError where something of it stays."""
+    if folder.exists():
+        shutil.rmtree(folder)
+        sync(folder.parent)
 
 
 def _free_name(path: Path) -> Path:

@@ -19,8 +19,9 @@ from runtime.core.memories import Scope
 from runtime.core.recall_facts import RecallSearched
 from runtime.recall import fuse
 from runtime.recall.documents import DocumentRows
+from runtime.recall.lexical.query import wanted
 from runtime.recall.marks import Marks, Shelfmark
-from runtime.recall.search_candidates import Arms, Gathering, Sight
+from runtime.recall.search_candidates import Arms, Gathering, Sight, heed
 from runtime.recall.search_hits import HitMaker
 from runtime.recall.search_languages import known_languages, known_share
 from runtime.recall.search_models import Missing, QueryModels
@@ -66,8 +67,9 @@ class HybridSearcher:
     async def search(self, tenant: TenantId, query: Query) -> Found:
         """Search collections of the tenant. Raises NotFound; no text of a query is ever an error.
 
-        Without words in it the query lists what its filters let through, the newest document first, with
-        score 0. An arm that cannot take part is told in the notes.
+        Without words that it looks for the query lists what its filters and signs let through, the newest
+        document first, with score 0. What `+must` and `-not` leave out is no hit, whatever the arm. An arm
+        that cannot take part is told in the notes.
         """
         named = dict.fromkeys(query.collections)
         marks = [self._reading.marks.find_ns(tenant, collection) for collection in named]
@@ -83,11 +85,12 @@ class HybridSearcher:
         # Half a character of UTF-16 can be in a str, yet in no index.
         text = query.text.encode(errors="replace").decode()
         query = msgspec.structs.replace(query, text=text)
-        sights = await self._narrow(marks, query, scope)
-        if text.strip():
+        sights, notes = await heed(self._arms.text, query, await self._narrow(marks, query, scope))
+        if wanted(text).strip():
             ranking = await self._rank(sights, query)
         else:
             ranking = await self._newest(sights)
+        ranking.notes[:0] = notes
 
         found = await self._hits.page(ranking, sights, query)
         took_s = self._clock.monotonic() - started
@@ -95,7 +98,7 @@ class HybridSearcher:
             collections=tuple(mark.collection for mark in marks),
             hits=len(found.hits),
             took_s=took_s,
-            is_degraded=bool(ranking.gathered.notes),
+            is_degraded=bool(notes or ranking.gathered.notes),
         )
         self._publish(fact, tenant=tenant)
         return msgspec.structs.replace(found, took_s=took_s)
@@ -198,7 +201,9 @@ class HybridSearcher:
         if not texts:
             return
 
-        judged = await self._models.rerank(chosen, query.text, [chunk.text for chunk in texts.values()])
+        judged = await self._models.rerank(
+            chosen, wanted(query.text), [chunk.text for chunk in texts.values()]
+        )
         if isinstance(judged, Missing):
             ranking.notes.append(judged.note)
             return

@@ -18,6 +18,7 @@ import numpy as np
 from runtime.core.ids import ChunkId
 from runtime.core.knowledge import Query
 from runtime.recall.fuse import Candidates, Gathered
+from runtime.recall.lexical.query import wanted
 from runtime.recall.marks import Shelfmark
 from runtime.recall.parts import Allowed, Narrowing, Scored, TextArm, TextFound, VectorArm
 from runtime.recall.search_models import Missing, QueryModels
@@ -68,10 +69,26 @@ class _Finding:
         return self.text.coverage / self.text.hits[0].score
 
 
+async def heed(text: TextArm, query: Query, sights: Sequence[Sight]) -> tuple[list[Sight], tuple[str, ...]]:
+    """Return what the question's signs leave to see, for every arm; a note where that cannot be told."""
+    heeded: list[Sight] = []
+    try:
+        with anyio.fail_after(ARM_LIMIT_S):
+            for mark, allowed in sights:
+                left = await text.heed(mark.ns, query.text, mark.language, allowed)
+                heeded.append(Sight(mark, left))
+    except Exception:  # the border of an arm: the other one answers, the reader is told
+        logger.exception("the signs of a question could not be heeded")
+        return [*sights], ("The index of words failed: '+' and '-' before words were not heeded.",)
+
+    return [sight for sight in heeded if sight.allowed.count], ()
+
+
 class Gathering:
     """One search on its way through the arms. Used once."""
 
     def __init__(self, arms: Arms, models: QueryModels, query: Query, sights: Sequence[Sight]) -> None:
+        """Take sights that were heeded."""
         self._arms = arms
         self._models = models
         self._query = query
@@ -108,7 +125,7 @@ class Gathering:
         )
 
     async def _look_by_vector(self, group: int, depth: int) -> None:
-        made = await self._models.vector(self._embeddings[group], self._query.text)
+        made = await self._models.vector(self._embeddings[group], wanted(self._query.text))
         if isinstance(made, Missing):
             self._notes[made.note] = None
             return

@@ -17,6 +17,7 @@ import duckdb
 from runtime.recall.copying import copy_database
 from runtime.recall.damage import is_full, store_damaged, store_full
 from runtime.recall.database import Database
+from runtime.recall.privacy import make_private_folder
 
 _NAME = re.compile(r"(?P<stem>.+)-(?P<at>\d{8}T\d{6}Z)(?:-schema(?P<schema>\d+))?\.duckdb")
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -106,7 +107,7 @@ class Snapshots:
 
     def _copy(self, cursor: duckdb.DuckDBPyConnection, target: Path) -> None:
         needed_bytes = self._database.path.stat().st_size
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         if shutil.disk_usage(self.folder).free < needed_bytes + self._database.limits.reserve_bytes:
             raise store_full(target, f"a snapshot needs {needed_bytes} bytes")
         copy_database(cursor, target)

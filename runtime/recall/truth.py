@@ -20,6 +20,10 @@ from runtime.recall.database import Database
 T = TypeVar("T")
 Op = Literal["put", "remove", "vector", "meta", "drop"]
 WHOLE_NAMESPACE = ChunkId(0)
+LEAVING_NAMESPACE = "leaving namespace "
+"""Begins the name of the note that says which namespace is gone but for its rows; see `sweeping.py`."""
+_DROPPED_AT_ONCE = 5_000
+"""Chunks up to which a namespace goes in one transaction; others wait for it for a fifth of a second."""
 
 
 class NewChunk(NamedTuple):
@@ -138,9 +142,20 @@ class Pen:
             )
 
     def drop_namespace(self, ns: int) -> None:
-        """Remove every row of a namespace and log it; rows of collections and jobs are the caller's."""
-        for table in ("vector", "chunk", "body", "document", "space"):
-            self.execute(f"DELETE FROM {table} WHERE ns = $1", [ns])  # noqa: S608 - constants
+        """Remove every row of a namespace and log it; rows of collections and jobs are the caller's.
+
+        The rows of a large one are removed later, by `sweeping.sweep`; nothing leads to them until then.
+        """
+        found = self.rows(
+            "SELECT count(*) FROM (SELECT id FROM chunk WHERE ns = $1 UNION ALL "
+            "SELECT 0 FROM document WHERE ns = $1)",
+            [ns],
+        )
+        if found[0][0] > _DROPPED_AT_ONCE:
+            self.execute("INSERT OR REPLACE INTO note VALUES (?, '')", [f"{LEAVING_NAMESPACE}{ns}"])
+        else:
+            for table in ("vector", "chunk", "body", "document", "space"):
+                self.execute(f"DELETE FROM {table} WHERE ns = $1", [ns])  # noqa: S608 - constants
         self.log(ns, [WHOLE_NAMESPACE], "drop")
 
     def log(self, ns: int, chunks: Sequence[ChunkId], op: Op) -> None:
@@ -243,10 +258,11 @@ async def load_truth(database: Database) -> Truth:
     rows = await database.read(
         "SELECT (SELECT coalesce(max(ns), 0) FROM collection), (SELECT coalesce(max(id), 0) FROM space), "
         "(SELECT coalesce(max(id), 0) FROM chunk), (SELECT coalesce(max(seq), 0) FROM change), "
-        "(SELECT coalesce(max(chunk), 0) FROM change), (SELECT coalesce(max(ns), 0) FROM change)"
+        "(SELECT coalesce(max(chunk), 0) FROM change), (SELECT coalesce(max(ns), 0) FROM change), "
+        "(SELECT coalesce(max(ns), 0) FROM space)"
     )
-    ns, space, chunk, seq, logged_chunk, logged_ns = rows[0]
+    ns, space, chunk, seq, logged_chunk, logged_ns, leaving_ns = rows[0]
     reached = await database.read("SELECT ns, max(seq) FROM change GROUP BY ns")
     # A removed chunk or namespace may still be in an index that lags behind: its number is not given again.
-    numbers = _Numbers(max(ns, logged_ns), space, max(chunk, logged_chunk), seq)
+    numbers = _Numbers(max(ns, logged_ns, leaving_ns), space, max(chunk, logged_chunk), seq)
     return Truth(database, numbers, dict(reached))

@@ -35,6 +35,8 @@ class FakeFetcher:
     def __init__(self) -> None:
         self.pages: dict[str, Page | FetchFault] = {}
         self.asked: list[FetchRequest] = []
+        self.hosts: dict[str, tuple[str, ...] | FetchFault] = {}
+        """Where hosts are; those that it does not name are on this machine."""
 
     @property
     def urls(self) -> list[str]:
@@ -72,7 +74,7 @@ class FakeFetcher:
         return None
 
     async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
-        return ("127.0.0.1",)
+        return self.hosts.get(host, ("127.0.0.1",))
 
 
 def _is_unchanged(request: FetchRequest, page: Page) -> bool:

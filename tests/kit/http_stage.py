@@ -14,11 +14,15 @@ from runtime.api.keys import KeyStore
 from runtime.api.metrics import Metrics
 from runtime.api.server import HttpServer, create_app
 from runtime.core.bus import Bus
+from runtime.core.doors import McpDoors
 from runtime.core.driver import Runs
 from runtime.core.events import Event
+from runtime.core.gate.policy_words import GateParts
+from runtime.core.questions import QuestionBoard
 from runtime.core.recall import Recall
 from runtime.core.settings import AdmissionSettings, ServerSettings
 from runtime.core.states import ModelState
+from runtime.core.tools import Hub, ServerBook
 from tests.kit.clock import FakeClock
 from tests.kit.fake_models import FakeJournal, FakeModels, known_model
 from tests.kit.fake_pool import FakePool
@@ -65,6 +69,11 @@ async def open_stage(
     last_seq: int = 0,
     recall: Recall | None = None,
     clock: FakeClock | None = None,
+    mcp: McpDoors | None = None,
+    hub: Hub | None = None,
+    servers: ServerBook | None = None,
+    questions: QuestionBoard | None = None,
+    gate: GateParts | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a server; every run and connection has ended when the context is left."""
     clock = clock or FakeClock()
@@ -83,6 +92,7 @@ async def open_stage(
             tasks=tasks,
             settings=admission or AdmissionSettings(),
             places=lambda model: places,
+            gate=None if gate is None else gate.gate,
         )
         deps = ApiDeps(
             runs=runs,
@@ -97,6 +107,11 @@ async def open_stage(
             started_at=clock.now(),
             address=lambda: server.address,
             recall=recall,
+            mcp=mcp,
+            hub=hub,
+            servers=servers,
+            questions=questions,
+            gate=gate,
         )
         server = HttpServer(create_app(deps), server_settings)
         await server.open()

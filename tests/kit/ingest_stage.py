@@ -193,6 +193,7 @@ async def built_stage(
             defaults=EmbeddingDefaults(MODEL),
             reembed=ingestion.reembed,
             removed=[ingestion.forget],
+            publish=_publish,
         )
         yield Stage(stores, truth, ingestion, collections, embedder, reader, facts)
 

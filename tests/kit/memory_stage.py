@@ -150,7 +150,12 @@ async def open_memory_stage(
         blobs = BlobStore(folder / "files", reserve_bytes=0)
         stores = Stores(truth, marks, rows, blobs, clock, lambda fact, tenant: facts.append((fact, tenant)))
         collections = StoredCollections(
-            truth, marks, clock, defaults=EmbeddingDefaults(MODEL), reembed=lambda pen, mark: None
+            truth,
+            marks,
+            clock,
+            defaults=EmbeddingDefaults(MODEL),
+            reembed=lambda pen, mark: None,
+            publish=stores.publish,
         )
         jobs = DurableJobs(stores)
         memories = RecallMemories(

@@ -19,6 +19,7 @@ from runtime.core.recall import Embedder
 from runtime.core.recall_facts import RecallSearched
 from runtime.recall.database import open_database
 from runtime.recall.documents import DocumentRows, ItemColumns, insert_document
+from runtime.recall.lexical.query import demands
 from runtime.recall.marks import Marks, Shelfmark, add_space, load_marks
 from runtime.recall.parts import Allowed, Ids, Scored, TextFound
 from runtime.recall.schema import MIGRATIONS
@@ -112,6 +113,22 @@ class RowText:
         self.scored.append(len(chunks))
         scores, _ = _score(await self._texts(ns), text)
         return [scores.get(chunk, 0.0) for chunk in chunks]
+
+    async def heed(self, ns: int, text: str, language: str, allowed: Allowed) -> Allowed:
+        asked = demands(text)
+        if not asked:
+            return allowed
+
+        if self.problem is not None:
+            raise self.problem
+
+        words = {chunk: set(words_of(found)) for chunk, found in (await self._texts(ns)).items()}
+        left = [
+            int(chunk)
+            for chunk in allowed.ids
+            if all((each.text in words[ChunkId(int(chunk))]) == (each.occur == "must") for each in asked)
+        ]
+        return SomeIds(left, is_everything=False)
 
     def highlights(self, query: str, text: str, language: str) -> tuple[Span, ...]:
         wanted = set(words_of(query))

@@ -18,6 +18,7 @@ from runtime.recall.sources.sources import RecallSources
 from runtime.recall.sources.sync import Given
 from tests.kit.clock import FakeClock
 from tests.kit.embedder import MODEL, WordEmbedder
+from tests.kit.fake_fetcher import FakeFetcher
 from tests.kit.ingest_stage import LIMIT_S, QUICK, ParagraphReader, Stage, built_stage
 from tests.kit.scripted_origin import ScriptedOrigin
 
@@ -77,6 +78,8 @@ class SourcesStage:
     clock: FakeClock
     collections: StoredCollections
     environment: dict[str, str]
+    hosts: FakeFetcher
+    """Knows where hosts are."""
 
     async def collection(self, name: str = "papers") -> CollectionId:
         """Return the collection of that name; made on first use."""
@@ -126,6 +129,7 @@ async def open_sources(
     """Run ingestion and sources while the context lasts."""
     clock, origin, watch = clock or FakeClock(), origin or ScriptedOrigin(), ScriptedWatch()
     environment: dict[str, str] = {}
+    hosts = FakeFetcher()
     async with (
         built_stage(
             folder,
@@ -143,6 +147,7 @@ async def open_sources(
             origins=dict.fromkeys(KINDS, origin),
             folder=folder / "looks",
             environment=environment,
+            find_host=hosts.find_host,
             dice=lambda: 0.5,
         )
         sources = RecallSources(given, watch, quiet_s=0.0)
@@ -153,6 +158,7 @@ async def open_sources(
             defaults=EmbeddingDefaults(MODEL),
             reembed=stage.ingestion.reembed,
             removed=[stage.ingestion.forget, sources.forget],
+            publish=stage.stores.publish,
         )
         with anyio.fail_after(LIMIT_S * 2):
             await tasks.start(stage.ingestion.run_forever)
@@ -165,5 +171,6 @@ async def open_sources(
                 clock=clock,
                 collections=stage.collections,
                 environment=environment,
+                hosts=hosts,
             )
         tasks.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runtime.core.fact import Fact
 from runtime.core.ids import ChunkId, CollectionId, DocumentId, ModelId, TenantId, new_id
 from runtime.core.knowledge import Document, NewCollection
 from runtime.recall.blobs import BlobStore
@@ -50,6 +51,8 @@ class Store:
     clock: FakeClock
     reembedded: list[Shelfmark] = field(default_factory=list)
     removed: list[Shelfmark] = field(default_factory=list)
+    told: list[Fact] = field(default_factory=list)
+    """What was published of collections."""
 
     async def collection(self, name: str = "notes", tenant: TenantId = ADA) -> Shelfmark:
         """Make a collection; return where it stands."""
@@ -116,6 +119,7 @@ async def open_store(
     clock = clock or FakeClock()
     reembedded: list[Shelfmark] = []
     removed: list[Shelfmark] = []
+    told: list[Fact] = []
     async with open_database(
         folder / "recall.duckdb", MIGRATIONS, limits, snapshots=folder / "snapshots"
     ) as database:
@@ -133,6 +137,7 @@ async def open_store(
                 defaults=EmbeddingDefaults(SMALL, {GREAT: Prefixes("query: ", "passage: ")}),
                 reembed=lambda pen, mark: reembedded.append(mark),
                 removed=[lambda pen, mark: removed.append(mark)],
+                publish=lambda fact, tenant: told.append(fact),
             ),
             rows=DocumentRows(truth, marks, clock),
             blobs=blobs,
@@ -141,6 +146,7 @@ async def open_store(
             clock=clock,
             reembedded=reembedded,
             removed=removed,
+            told=told,
         )
 
 

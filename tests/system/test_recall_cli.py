@@ -1,15 +1,12 @@
-"""`lar recall` and `lar mcp serve` as people and programs use them, against a real server process."""
+"""`lar recall` as people and programs use it, against a real server process."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import anyio
 import pytest
-from mcp import Client, StdioServerParameters
 
-from tests.kit.server import RunningServer, environment, lar, running_server
+from tests.kit.server import RunningServer, lar, running_server
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +39,9 @@ def test_failures_of_recall_are_sentences_with_an_exit_code(
 
 
 def test_without_a_server_recall_says_how_to_start_one(tmp_path: Path) -> None:
-    for arguments in (["recall", "search", "x"], ["mcp", "serve"]):
-        failed = lar(tmp_path, *arguments)
-        assert failed.returncode == 3
-        assert "'lar serve' starts one" in failed.stderr
+    failed = lar(tmp_path, "recall", "search", "x")
+    assert failed.returncode == 3
+    assert "'lar serve' starts one" in failed.stderr
 
 
 def test_memory_goes_out_and_in_again(server: RunningServer, tmp_path: Path) -> None:
@@ -62,20 +58,3 @@ def test_memory_goes_out_and_in_again(server: RunningServer, tmp_path: Path) -> 
     assert json.loads(gone.stdout)["items"] == [item]
     assert back.returncode == 0
     assert [each["text"] for each in listed] == ["Ana takes no sugar"]
-
-
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_mcp_clients_use_recall_over_stdio(server: RunningServer, mode: str) -> None:
-    command = StdioServerParameters(
-        command=sys.executable, args=["-m", "runtime", "mcp", "serve"], env=environment(server.home)
-    )
-    with anyio.fail_after(60):
-        async with Client(command, mode=mode) as client:
-            kept = await client.call_tool("remember", {"text": f"Bees live on the roof, says {mode}"})
-            wrong = await client.call_tool("read", {"id": "doc_none"})
-            item = kept.structured_content["id"]
-            read = await client.read_resource(f"recall://memory/{item}")
-
-    assert not kept.is_error
-    assert wrong.is_error
-    assert "Bees live on the roof" in getattr(read.contents[0], "text", "")

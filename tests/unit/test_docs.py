@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runtime.core.settings import OwnModel, Settings
+from runtime.core.settings import McpOAuth, McpSandbox, McpServer, OwnModel, Settings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_PAGE = (ROOT / "docs/guides/settings.md").read_text(encoding="utf-8")
@@ -21,7 +21,8 @@ def told_default(value: object) -> str:
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda field: field.name)
 def test_every_setting_is_documented_with_its_default(section: msgspec.structs.FieldInfo) -> None:
     for field in msgspec.structs.fields(section.type):
-        assert f"| `{section.name}.{field.name}` | `{told_default(field.default)}` |" in SETTINGS_PAGE
+        default = {} if field.default_factory is dict else field.default
+        assert f"| `{section.name}.{field.name}` | `{told_default(default)}` |" in SETTINGS_PAGE
 
 
 def test_every_documented_setting_exists() -> None:
@@ -32,6 +33,13 @@ def test_every_documented_setting_exists() -> None:
     }
 
     assert set(re.findall(r"^\| `(\w+\.\w+)`", SETTINGS_PAGE, re.MULTILINE)) == known
+
+
+def test_every_setting_of_an_mcp_server_is_documented() -> None:
+    page = (ROOT / "docs/guides/mcp-servers.md").read_text(encoding="utf-8")
+    for kind, prefix in ((McpServer, ""), (McpSandbox, "sandbox."), (McpOAuth, "oauth.")):
+        for field in msgspec.structs.fields(kind):
+            assert f"| `{prefix}{field.name}` |" in page or field.name in ("sandbox", "oauth")
 
 
 def test_every_model_setting_is_documented() -> None:

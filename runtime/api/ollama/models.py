@@ -15,7 +15,7 @@ from runtime.api.ollama.body import ShowBody
 from runtime.api.ollama.lines import rfc3339
 from runtime.api.ollama.names import find, given_name, tagged
 from runtime.api.ollama.reading import read_wire
-from runtime.api.readiness import decide_readiness
+from runtime.core.readiness import decide_readiness
 from runtime.core.states import Feature, ModelState
 
 _ABILITIES: tuple[tuple[Feature, str], ...] = (

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from runtime.api.deps import ApiDeps
 from runtime.api.errors import invalid
-from runtime.api.readiness import unknown_model
 from runtime.core.errors import ModelUnavailable
 from runtime.core.ids import ModelId
+from runtime.core.readiness import unknown_model
 from runtime.core.states import ModelState
 
 _LATEST = ":latest"

@@ -13,16 +13,17 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.deps import DEPS, ApiDeps
 from runtime.api.errors import refusal_of
+from runtime.api.gate.passing import pass_install
 from runtime.api.ollama.answer import send_error
 from runtime.api.ollama.body import PullBody
 from runtime.api.ollama.models import digest_of
 from runtime.api.ollama.names import find, given_name
 from runtime.api.ollama.ndjson import NdjsonStream
 from runtime.api.ollama.reading import read_wire
-from runtime.api.readiness import decide_readiness, describe_progress, unknown_model
 from runtime.api.stream import ReaderGone
 from runtime.core.errors import Fault, LarError, ModelUnavailable
 from runtime.core.ids import ModelId
+from runtime.core.readiness import decide_readiness, describe_progress, unknown_model
 from runtime.core.states import ModelState
 
 LOOK_S = 0.5
@@ -51,6 +52,7 @@ async def post_pull(request: web.Request) -> web.StreamResponse:
     deps = request.app[DEPS]
     model = find(deps, given_name({"model": body.model, "name": body.name}))
     is_stream = body.stream is not False
+    await pass_install(request, model.id)
     async with aclosing(_follow(deps, model.id)) as lines:
         if is_stream:
             return await _stream(request, lines)

@@ -4,10 +4,10 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.deps import DEPS
-from runtime.api.readiness import unknown_model
 from runtime.core.errors import Fault, ModelUnavailable
 from runtime.core.events import Progress
 from runtime.core.ids import ModelId
+from runtime.core.readiness import unknown_model
 from runtime.core.states import ModelStage, ModelState
 
 

@@ -1,5 +1,6 @@
 """The words of the gate: what is asked, what policies say, what a person is asked and answers. Pure."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -81,6 +82,8 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: float | None = None
     answered_by: str | None = None
     scope: Scope | None = None
+    note: str = ""
+    """What the person wrote beside the answer."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +106,26 @@ class Gate(Protocol):
 
     def look(self, question: Question) -> Outcome:
         """Say what would be decided, without asking, counting or telling anybody."""
+
+
+class Approvals(Protocol):
+    """The questions to people. A tenant sees its own alone."""
+
+    def list_approvals(self, tenant: TenantId, status: ApprovalStatus | None = None) -> Sequence[Approval]:
+        """Return the questions, the newest first."""
+
+    def find(self, tenant: TenantId, approval: ApprovalId) -> Approval:
+        """Return one question. Raises NotFound."""
+
+    async def answer(self, tenant: TenantId, approval: ApprovalId, answer: Answer, by: str) -> Approval:
+        """Answer a question; the same answer again changes nothing. Returns once it is on disk.
+
+        Raises NotFound, Conflict where it was answered otherwise or is over, RequestInvalid for a scope that
+        it does not offer.
+        """
+
+    async def cancel(self, tenant: TenantId, approval: ApprovalId) -> Approval:
+        """Take a question back that nobody waits for any more. Raises NotFound."""
 
 
 class Quota(Protocol):

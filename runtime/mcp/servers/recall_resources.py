@@ -5,16 +5,16 @@ recall://memory/{item}
 """
 
 import re
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import mcp.types as wire
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from runtime.core.errors import LarError, NotFound, StoreUnavailable
 from runtime.core.ids import CollectionId, DocumentId, ItemId, TenantId
 from runtime.core.knowledge import Document
 from runtime.core.memories import Item, ItemQuery
+from runtime.core.tools import Caller
 from runtime.mcp.servers.reach import RecallReach
 
 _PAGE = 100
@@ -23,27 +23,26 @@ _ITEM = re.compile(r"recall://memory/(?P<item>[\w-]+)")
 _CURSOR = re.compile(r"(?P<place>[\w-]+):(?P<after>[\w-]*)")
 _MEMORIES = "memories"
 _TITLE_LENGTH = 80
-_Context = ServerRequestContext[Any, Any]
 
 
 class RecallResources:
-    """The resources of one tenant."""
+    """The resources of each tenant."""
 
-    def __init__(self, recall: RecallReach, tenant: TenantId) -> None:
+    def __init__(self, recall: RecallReach) -> None:
         self._recall = recall
-        self._tenant = tenant
 
     async def list_all(
-        self, _: _Context, params: wire.PaginatedRequestParams | None
+        self, caller: Caller, params: wire.PaginatedRequestParams | None
     ) -> wire.ListResourcesResult:
         """List a page: the documents of each collection in turn, then what is remembered."""
-        collections = [str(each.id) for each in await self._recall.collections.list_all(self._tenant)]
+        tenant = caller.principal.tenant
+        collections = [str(each.id) for each in await self._recall.collections.list_all(tenant)]
         places = [*collections, _MEMORIES]
         place, after = _place(params.cursor if params is not None else None, places)
         resources: list[wire.Resource] = []
         for at in range(places.index(place), len(places)):
             place = places[at]
-            found = await self._some(place, after, _PAGE + 1 - len(resources))
+            found = await self._some(tenant, place, after, _PAGE + 1 - len(resources))
             resources += found
             if len(resources) > _PAGE:
                 shown = resources[:_PAGE]
@@ -51,9 +50,7 @@ class RecallResources:
             after = None
         return wire.ListResourcesResult(resources=resources)
 
-    async def templates(
-        self, _: _Context, __: wire.PaginatedRequestParams | None
-    ) -> wire.ListResourceTemplatesResult:
+    async def templates(self) -> wire.ListResourceTemplatesResult:
         """Tell how resources are addressed."""
         return wire.ListResourceTemplatesResult(
             resource_templates=[
@@ -74,36 +71,36 @@ class RecallResources:
             ]
         )
 
-    async def read(self, _: _Context, params: wire.ReadResourceRequestParams) -> wire.ReadResourceResult:
-        """Return the text of a resource."""
+    async def read(self, caller: Caller, uri: str) -> wire.ReadResourceResult:
+        """Return the text of a resource. Raises MCPError."""
         try:
-            text = await self._text(params.uri)
+            text = await self._text(caller.principal.tenant, uri)
         except NotFound:
-            _not_found(params.uri)
+            _not_found(uri)
         except (LarError, StoreUnavailable) as problem:
             raise MCPError(wire.INTERNAL_ERROR, str(problem)) from problem
-        contents = wire.TextResourceContents(uri=params.uri, mime_type="text/plain", text=text)
+        contents = wire.TextResourceContents(uri=uri, mime_type="text/plain", text=text)
         return wire.ReadResourceResult(contents=[contents])
 
-    async def _text(self, uri: str) -> str:
+    async def _text(self, tenant: TenantId, uri: str) -> str:
         if match := _ITEM.fullmatch(uri):
-            return (await self._recall.memories.find(self._tenant, ItemId(match["item"]))).text
+            return (await self._recall.memories.find(tenant, ItemId(match["item"]))).text
 
         match = _DOCUMENT.fullmatch(uri)
         if match is None:
             _not_found(uri)
-        document = await self._recall.documents.find(self._tenant, DocumentId(match["document"]))
+        document = await self._recall.documents.find(tenant, DocumentId(match["document"]))
         if document.collection != match["collection"]:
             _not_found(uri)
-        return await self._recall.documents.text(self._tenant, document.id)
+        return await self._recall.documents.text(tenant, document.id)
 
-    async def _some(self, place: str, after: str | None, limit: int) -> list[wire.Resource]:
+    async def _some(self, tenant: TenantId, place: str, after: str | None, limit: int) -> list[wire.Resource]:
         if place == _MEMORIES:
             query = ItemQuery(limit=limit, after=None if after is None else ItemId(after))
-            return [_item(each) for each in await self._recall.memories.list_all(self._tenant, query)]
+            return [_item(each) for each in await self._recall.memories.list_all(tenant, query)]
 
         documents = await self._recall.documents.list_all(
-            self._tenant,
+            tenant,
             CollectionId(place),
             limit=limit,
             after=None if after is None else DocumentId(after),

@@ -1,6 +1,5 @@
 """What each tool of recall does for one principal. Raises LarError kinds, whose messages a model can read."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ from runtime.core.filters import MAX_COMPARISONS, MAX_DEPTH, Comparison, Compoun
 from runtime.core.ids import DocumentId, ItemId, TenantId
 from runtime.core.knowledge import Collection, Document, Hit, Job, NewDocument, Query
 from runtime.core.memories import Item, ItemChange, ItemQuery, NewItem, Provenance, Scope
+from runtime.core.tools import Progressed
 from runtime.mcp.servers.reach import RecallReach
 from runtime.mcp.servers.recall_words import (
     ForgetGiven,
@@ -31,9 +31,6 @@ from runtime.mcp.servers.recall_words import (
     SearchResult,
 )
 
-Report = Callable[[float, float | None, str], Awaitable[None]]
-"""Told how much is done, of how much, and what is done now."""
-
 _LOOK_S = 1.0
 _LOOKS_LIMIT = 600
 """Ten minutes for one document; it goes on behind the scenes after that."""
@@ -47,7 +44,7 @@ class RecallTools:
         self._tenant = tenant
         self._by = by
 
-    async def search(self, given: SearchGiven, _report: Report) -> SearchResult:
+    async def search(self, given: SearchGiven, _report: Progressed) -> SearchResult:
         """Find passages of documents, and memories."""
         collections = [await find_collection(self._recall, self._tenant, each) for each in given.where]
         everything = collections or await self._recall.collections.list_all(self._tenant)
@@ -73,7 +70,7 @@ class RecallTools:
             notes=list(notes),
         )
 
-    async def read(self, given: ReadGiven, _report: Report) -> ReadResult:
+    async def read(self, given: ReadGiven, _report: Progressed) -> ReadResult:
         """Return a part of a document's text, or a memory."""
         if given.id.startswith("item_"):
             item = await self._recall.memories.find(self._tenant, ItemId(given.id))
@@ -87,7 +84,7 @@ class RecallTools:
             id=given.id, name=name, text=part, start=given.start, total=len(text), is_more=end < len(text)
         )
 
-    async def remember(self, given: RememberGiven, _report: Report) -> RememberResult:
+    async def remember(self, given: RememberGiven, _report: Progressed) -> RememberResult:
         """Store a memory, or find that it is known."""
         new = NewItem(
             text=given.text,
@@ -104,7 +101,7 @@ class RecallTools:
             id=done.item.id, outcome=done.outcome, text=done.item.text, near=[str(each) for each in done.near]
         )
 
-    async def revise(self, given: ReviseGiven, _report: Report) -> RememberResult:
+    async def revise(self, given: ReviseGiven, _report: Progressed) -> RememberResult:
         """Change a memory; a new text makes a successor."""
         told = {name: value for name, value in msgspec.structs.asdict(given).items() if value is not None}
         item = ItemId(told.pop("id"))
@@ -117,7 +114,7 @@ class RecallTools:
         outcome = "revised" if revised.id == item else "succeeded"
         return RememberResult(id=revised.id, outcome=outcome, text=revised.text)
 
-    async def forget(self, given: ForgetGiven, _report: Report) -> ForgetResult:
+    async def forget(self, given: ForgetGiven, _report: Progressed) -> ForgetResult:
         """Remove memories and documents, none where one of them is not there."""
         items = [ItemId(each) for each in given.ids if each.startswith("item_")]
         others = [DocumentId(each) for each in given.ids if not each.startswith("item_")]
@@ -130,7 +127,7 @@ class RecallTools:
             await self._recall.documents.remove(self._tenant, document)
         return ForgetResult(forgotten=list(given.ids), depended=[str(each) for each in depended])
 
-    async def ingest(self, given: IngestGiven, report: Report) -> IngestResult:
+    async def ingest(self, given: IngestGiven, report: Progressed) -> IngestResult:
         """Take a text in and wait until it can be found by words and meaning."""
         collection = await find_collection(self._recall, self._tenant, given.collection)
         new = NewDocument(
@@ -148,7 +145,7 @@ class RecallTools:
             raise RequestInvalid(Fault(code="invalid_request", message=read.fault.message))
         return IngestResult(document=read.id, status=read.status, chunks=read.chunks, job=job.id)
 
-    async def list(self, given: ListGiven, _report: Report) -> ListResult:
+    async def list(self, given: ListGiven, _report: Progressed) -> ListResult:
         """List collections, memories, or the documents of a collection."""
         if given.of == "collections":
             return _collections(await self._recall.collections.list_all(self._tenant), given)
@@ -170,7 +167,7 @@ class RecallTools:
         shown = lines[: given.limit]
         return ListResult(lines=shown, next_cursor=shown[-1].id if len(lines) > given.limit else None)
 
-    async def _wait(self, job: Job, report: Report) -> Job:
+    async def _wait(self, job: Job, report: Progressed) -> Job:
         for _ in range(_LOOKS_LIMIT):
             if job.status not in ("queued", "running"):
                 break
@@ -259,7 +256,10 @@ def _filter(given: dict[str, Any]) -> Filter:
             if isinstance(part, dict) and part.get("type") in ("and", "or", "not"):
                 parts = part.get("filters")
                 if not isinstance(parts, list) or not parts or (part["type"] == "not" and len(parts) != 1):
-                    raise _no_filter("'filters' must be a list, of exactly one for 'not'")
+                    raise _no_filter(
+                        "'filters' must be a list of one at least, of exactly one for 'not'; to search "
+                        "everything leave 'filter' out"
+                    )
                 return Compound(type=part["type"], filters=tuple(read(each, depth + 1) for each in parts))
             return msgspec.convert(part, Comparison)
         except msgspec.ValidationError as problem:

@@ -6,35 +6,32 @@ import msgspec
 
 from runtime.core.filters import Attributes
 from runtime.core.memories import ItemKind, Share
-
-
-def _told(text: str, **limits: Any) -> Any:
-    return msgspec.Meta(description=text, **limits)
+from runtime.mcp.servers.offering import told
 
 
 class ScopeGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whom a memory concerns; leave out what does not matter."""
 
-    user: Annotated[str | None, _told("The user it concerns")] = None
-    agent: Annotated[str | None, _told("The agent it concerns")] = None
-    session: Annotated[str | None, _told("The conversation it concerns")] = None
+    user: Annotated[str | None, told("The user it concerns")] = None
+    agent: Annotated[str | None, told("The agent it concerns")] = None
+    session: Annotated[str | None, told("The conversation it concerns")] = None
 
 
 class SearchGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of search."""
 
-    query: Annotated[str, _told("What to look for: a question or key words", min_length=1, max_length=8000)]
-    where: Annotated[list[str], _told("Names or ids of collections; empty: all")] = []
-    include_memory: Annotated[bool, _told("Also search what is remembered")] = True
-    limit: Annotated[int, _told("Passages at most", ge=1, le=50)] = 8
+    query: Annotated[str, told("What to look for: a question or key words", min_length=1, max_length=8000)]
+    where: Annotated[list[str], told("Names or ids of collections; empty: all")] = []
+    include_memory: Annotated[bool, told("Also search what is remembered")] = True
+    limit: Annotated[int, told("Passages at most", ge=1, le=50)] = 8
     filter: Annotated[
         dict[str, Any] | None,
-        _told(
+        told(
             'Narrow by attributes: {"type": "eq|ne|gt|gte|lt|lte|in|nin|contains|exists", "key": …, '
             '"value": …}, or {"type": "and|or|not", "filters": […]}'
         ),
     ] = None
-    tags: Annotated[list[str], _told("Tags that every passage has")] = []
+    tags: Annotated[list[str], told("Tags that every passage has")] = []
     scope: ScopeGiven | None = None
     """Of memory; everything that concerns everybody is found as well."""
 
@@ -42,33 +39,33 @@ class SearchGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ReadGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of read."""
 
-    id: Annotated[str, _told("Id of a document (doc_…) or of a memory (item_…), as search or list gave it")]
-    start: Annotated[int, _told("First character to read", ge=0)] = 0
-    limit: Annotated[int, _told("Characters at most", ge=1, le=100_000)] = 20_000
+    id: Annotated[str, told("Id of a document (doc_…) or of a memory (item_…), as search or list gave it")]
+    start: Annotated[int, told("First character to read", ge=0)] = 0
+    limit: Annotated[int, told("Characters at most", ge=1, le=100_000)] = 20_000
 
 
 class RememberGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of remember."""
 
     text: Annotated[
-        str, _told("One self-contained statement, with names, not pronouns", min_length=1, max_length=20_000)
+        str, told("One self-contained statement, with names, not pronouns", min_length=1, max_length=20_000)
     ]
     kind: ItemKind = "fact"
     scope: ScopeGiven = ScopeGiven()
     importance: Share = 0.5
     tags: list[str] = []
-    supersedes: Annotated[list[str], _told("Ids of memories that this one replaces")] = []
-    expires_at: Annotated[float | None, _told("Seconds since the epoch; left out: never")] = None
+    supersedes: Annotated[list[str], told("Ids of memories that this one replaces")] = []
+    expires_at: Annotated[float | None, told("Seconds since the epoch; left out: never")] = None
 
 
 class ReviseGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of revise; what is left out stays as it is."""
 
-    id: Annotated[str, _told("Id of the memory (item_…)")]
+    id: Annotated[str, told("Id of the memory (item_…)")]
     text: (
         Annotated[
             str,
-            _told(
+            told(
                 "The new text; the memory then gets a successor of another id",
                 min_length=1,
                 max_length=20_000,
@@ -87,7 +84,7 @@ class ForgetGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     ids: Annotated[
         list[str],
-        _told(
+        told(
             "Ids of memories (item_…) and documents (doc_…); they go for good", min_length=1, max_length=100
         ),
     ]
@@ -96,12 +93,12 @@ class ForgetGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class IngestGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arguments of ingest."""
 
-    collection: Annotated[str, _told("Name or id of the collection")]
+    collection: Annotated[str, told("Name or id of the collection")]
     name: Annotated[
-        str, _told("Name of the document; one of this name is replaced", min_length=1, max_length=512)
+        str, told("Name of the document; one of this name is replaced", min_length=1, max_length=512)
     ]
-    text: Annotated[str, _told("Its text; Markdown headings become sections", min_length=1)]
-    uri: Annotated[str | None, _told("Where it comes from")] = None
+    text: Annotated[str, told("Its text; Markdown headings become sections", min_length=1)]
+    uri: Annotated[str | None, told("Where it comes from")] = None
     tags: list[str] = []
     attributes: Attributes = {}
 
@@ -110,10 +107,10 @@ class ListGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Arguments of list."""
 
     of: Annotated[
-        str, _told("'collections', 'memories', or the name or id of a collection: its documents")
+        str, told("'collections', 'memories', or the name or id of a collection: its documents")
     ] = "collections"
-    limit: Annotated[int, _told("Lines at most", ge=1, le=200)] = 50
-    cursor: Annotated[str | None, _told("`next_cursor` of the former answer: what comes after it")] = None
+    limit: Annotated[int, told("Lines at most", ge=1, le=200)] = 50
+    cursor: Annotated[str | None, told("`next_cursor` of the former answer: what comes after it")] = None
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,12 +202,3 @@ class ListResult(msgspec.Struct, frozen=True, kw_only=True):
 
     lines: list[Line]
     next_cursor: str | None = None
-
-
-def schema_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the JSON schema of a struct with its root in place, as MCP wants it."""
-    schema = msgspec.json.schema(kind)
-    definitions = schema.pop("$defs", {})
-    root = definitions.pop(kind.__name__)
-    root.pop("title", None)
-    return {**root, "$defs": definitions} if definitions else root

@@ -20,6 +20,7 @@ from runtime.recall.ingest.tasks import forget_gone
 from runtime.recall.ingest.vectors import VectorStage
 from runtime.recall.marks import Shelfmark
 from runtime.recall.parse.limits import Limits
+from runtime.recall.sweeping import sweep
 from runtime.recall.truth import Pen
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,11 @@ class Ingestion:
         """Make the vectors that chunks of a namespace lack, in the background."""
         self._fills.heal(ns)
 
+    async def sweep(self) -> None:
+        """Remove, in steps, the rows that nothing leads to any more."""
+        await sweep(self._stores.truth)
+        await self._fills.sweep_spaces()
+
     async def _restore(self) -> None:
         live, truth = self._stores.live, self._stores.truth
         live.learnt.update(row[0] for row in await truth.read("SELECT space FROM learnt"))
@@ -85,7 +91,7 @@ class Ingestion:
             rung = self._stores.live.bells["tidy"].next
             try:
                 await self.jobs.remove_old()
-                await self._fills.sweep_spaces()
+                await self.sweep()
                 await self._forget_gone()
             except Exception:
                 # The border of what is done on the side: it is tried again in an hour.

@@ -183,6 +183,7 @@ class ReadStage:
             gone, ended = told
             self._stores.live.stop(gone)
             self._stores.tell_ended(ended)
+            self._stores.tell_forgotten(ns, gone)
             self._stores.live.bells["vectors"].ring()
 
         await self._stores.write(_work, _tell)

@@ -10,6 +10,7 @@ vectors in the old space by themselves and in the new one through the fill.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 
 import anyio
@@ -63,6 +64,7 @@ class Fills:
         loop = self._loop
         if loop is not None:  # else it is found when ingestion starts
             pen.committed.append(lambda: tell_soon(loop, self._begin, fill))
+            pen.committed.append(self._tidy_soon(loop))  # what the former one has made goes
             pen.committed.append(lambda: tell_soon(loop, self._jobs.tell_ended, ended))
 
     def forget(self, pen: Pen, ns: int) -> None:
@@ -74,6 +76,7 @@ class Fills:
         if loop is not None:
             pen.committed.append(lambda: tell_soon(loop, self._jobs.tell_ended, ended))
             pen.committed.append(lambda: tell_soon(loop, self._stores.live.stop, documents))
+            pen.committed.append(self._tidy_soon(loop))
 
     def heal(self, ns: int) -> None:
         """Make the vectors that chunks of a namespace lack. Call it in the thread of the loop."""
@@ -157,7 +160,7 @@ class Fills:
                 return
 
             space = int(rows[0][0])
-            while await self._stores.truth.write(partial(_remove_step, space=space)):
+            while await self._stores.truth.write(partial(_remove_step, space=space), is_making_room=True):
                 logger.debug("removing the vectors of a former embedding", extra={"space": space})
 
     async def _measure(self, unit: Unit) -> None:
@@ -176,6 +179,10 @@ class Fills:
         # Failed documents are listed as tasks and counted there.
         whole = int(total[0][0]) - len(unit.skipped)
         self._jobs.progress(unit.job, total=whole, done=whole - int(lacking[0][0]))
+
+    def _tidy_soon(self, loop: asyncio.AbstractEventLoop) -> Callable[[], None]:
+        """Return what lets the sweep look, from the thread of the writer."""
+        return lambda: tell_soon(loop, lambda bell: bell.ring(), self._stores.live.bells["tidy"])
 
     def _begin(self, unit: Unit) -> None:
         if unit.job is not None:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from runtime.core.clock import Clock
 from runtime.core.fact import Fact
-from runtime.core.ids import TenantId
-from runtime.core.recall_facts import RecallJobEnded
+from runtime.core.ids import DocumentId, TenantId
+from runtime.core.recall_facts import RecallForgotten, RecallJobEnded
 from runtime.recall.blobs import BlobStore
 from runtime.recall.documents import DocumentRows
 from runtime.recall.ingest.live import Live
@@ -45,6 +45,12 @@ class Stores:
             return result
 
         return await self.truth.write(_work)
+
+    def tell_forgotten(self, ns: int, documents: Sequence[DocumentId]) -> None:
+        """Publish that documents of a namespace went, if any did: their words are wiped then."""
+        mark = self.marks.by_ns(ns)
+        if documents and mark is not None:
+            self.publish(RecallForgotten(collection=mark.collection, documents=len(documents)), mark.tenant)
 
     def tell_ended(self, jobs: Sequence[EndedJob]) -> None:
         """Wake those who wait for jobs that have ended, and publish their ends."""

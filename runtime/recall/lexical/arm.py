@@ -21,10 +21,11 @@ import duckdb
 from runtime.core.errors import Fault, LarError, StoreDamaged, StoreUnavailable
 from runtime.core.ids import ChunkId
 from runtime.core.knowledge import Span
-from runtime.recall.lexical import asking, check, fields, generation, highlight, reading
+from runtime.recall.lexical import asking, check, fields, generation, heeding, highlight, reading
 from runtime.recall.lexical.asking import Question
 from runtime.recall.lexical.compose import Asked, View
 from runtime.recall.lexical.generation import Generation, is_of_library
+from runtime.recall.lexical.query import demands
 from runtime.recall.lexical.volume import Volume
 from runtime.recall.lexical.words import Analyzers
 from runtime.recall.parts import Allowed, TextFound
@@ -74,13 +75,23 @@ class TextIndex:
         self, ns: int, text: str, language: str, limit: int, allowed: Allowed | None
     ) -> TextFound:
         """Return the best chunks of a namespace, all that was committed before the call looked at."""
-        return await self._ask(
+        return await self._answer(
             ns, text, language, lambda view, asked: asking.find(view, asked, limit, allowed)
         )
 
     async def scores(self, ns: int, text: str, language: str, chunks: Sequence[ChunkId]) -> list[float]:
         """Return BM25 of the given chunks, 0 where nothing matches; the same numbers as `search` gives."""
-        return await self._ask(ns, text, language, lambda view, asked: asking.score(view, asked, chunks))
+        return await self._answer(ns, text, language, lambda view, asked: asking.score(view, asked, chunks))
+
+    async def heed(self, ns: int, text: str, language: str, allowed: Allowed) -> Allowed:
+        """Return those of the allowed chunks that a question's signs (`+must`, `-not`) let through."""
+        demanded = demands(text)
+        if not demanded or not allowed.count:
+            return allowed
+
+        return await self._ask(
+            ns, lambda opened: heeding.heed(self._view(opened), demanded, language, allowed)
+        )
 
     def highlights(self, query: str, text: str, language: str) -> tuple[Span, ...]:
         """Return where words of a query stand in a text of that language, inflected forms included."""
@@ -168,21 +179,26 @@ class TextIndex:
         kept = await reading.known_namespaces(self._truth)
         await anyio.to_thread.run_sync(_sweep, self._folder, kept, limiter=self._workers)
 
-    async def _ask(self, ns: int, text: str, language: str, answer: Callable[[View, Asked], T]) -> T:
-        volume = self._volume(ns)
-
+    async def _answer(self, ns: int, text: str, language: str, answer: Callable[[View, Asked], T]) -> T:
         def _asked(opened: Generation) -> T:
             # The mark first: it is never newer than the view, so nothing composed is of an older commit.
             question = Question((opened.folder, opened.mark), text, language)
-            searcher = opened.searcher()
-            view = View(searcher, opened.schema, opened.languages(searcher), self._analyzers)
+            view = self._view(opened)
             return answer(view, self._questions.asked(question, view))
 
+        return await self._ask(ns, _asked)
+
+    def _view(self, opened: Generation) -> View:
+        searcher = opened.searcher()
+        return View(searcher, opened.schema, opened.languages(searcher), self._analyzers)
+
+    async def _ask(self, ns: int, ask: Callable[[Generation], T]) -> T:
+        volume = self._volume(ns)
         opened = await volume.ready()
         if len(self._volumes) > _OPEN:
             await self._settle()
         try:
-            return await self._search(_asked, opened)
+            return await self._search(ask, opened)
         except BaseException as problem:  # a panic of the library over a damaged file is no Exception
             if not is_of_library(problem):
                 raise
@@ -193,7 +209,7 @@ class TextIndex:
 
         self._report(f"The text index of namespace {ns} is built anew: {'; '.join(wrong)}.")
         await volume.discard()
-        return await self._search(_asked, await volume.ready())
+        return await self._search(ask, await volume.ready())
 
     async def _search(self, question: Callable[[Generation], T], opened: Generation) -> T:
         return await anyio.to_thread.run_sync(question, opened, limiter=self._searches)

@@ -79,7 +79,7 @@ def score(view: View, asked: Asked, chunks: Sequence[ChunkId]) -> list[float]:
     if asked.query is None or not chunks:
         return [0.0] * len(chunks)
 
-    scores, ids = _fetched(view, _among(view, asked.query, chunks), len(chunks))
+    scores, ids = _fetched(view, among(view, asked.query, chunks), len(chunks))
     found = dict(zip(ids.tolist(), scores.tolist(), strict=True))
     return [found.get(chunk, 0.0) for chunk in chunks]
 
@@ -89,7 +89,7 @@ def _allowed(view: View, query: tantivy.Query, limit: int, allowed: Allowed | No
         return _best(view, query, limit)
 
     if allowed.count <= max(FEW, limit):
-        return _best(view, _among(view, query, allowed.ids.tolist()), limit)
+        return _best(view, among(view, query, allowed.ids.tolist()), limit)
 
     total = int(view.searcher.num_docs)
     depth = int(limit * max(1.0, total / allowed.count) * _MARGIN)
@@ -118,7 +118,8 @@ def _in_order(scores: NDArray[np.float64], ids: Ids) -> list[Scored]:
     return [Scored(ChunkId(chunk), score) for chunk, score in found]
 
 
-def _among(view: View, query: tantivy.Query, chunks: Sequence[int]) -> tantivy.Query:
+def among(view: View, query: tantivy.Query, chunks: Sequence[int]) -> tantivy.Query:
+    """Return a query for those of the chunks that match another one, with its scores."""
     must = tantivy.Occur.Must
     ids = tantivy.Query.const_score_query(_named(view, chunks), 0.0)
     return tantivy.Query.boolean_query([(must, ids), (must, query)])

@@ -45,6 +45,21 @@ class Asked(NamedTuple):
     """What a chunk could score at most, were each word in it over and over."""
 
 
+class Demanded(NamedTuple):
+    """What decides whether a chunk may be a hit at all; None: there is no such demand."""
+
+    must: tantivy.Query | None
+    barred: tantivy.Query | None
+
+
+def compose_demands(clauses: Sequence[Clause], language: str, view: View) -> Demanded:
+    """Return what clauses that must or must not hold ask for."""
+    builder = _Builder(view, language)
+    for clause in clauses:
+        builder.add(clause)
+    return builder.demanded()
+
+
 def compose(clauses: Sequence[Clause], language: str, view: View) -> Asked:
     """Return the query of a question in a language, which may be unknown."""
     builder = _Builder(view, language)
@@ -61,6 +76,14 @@ class _Builder:
         self._ceiling = 0.0
         self._can_match = True
 
+    def demanded(self) -> Demanded:
+        if not self._can_match:
+            return Demanded(tantivy.Query.empty_query(), None)
+
+        must = [query for occur, query in self._parts if occur is tantivy.Occur.Must]
+        barred = [query for occur, query in self._parts if occur is tantivy.Occur.MustNot]
+        return Demanded(_all(must) if must else None, _any(barred) if barred else None)
+
     def asked(self) -> Asked:
         matching = [part for part in self._parts if part[0] is not tantivy.Occur.MustNot]
         query = tantivy.Query.boolean_query(self._parts) if matching and self._can_match else None
@@ -73,12 +96,16 @@ class _Builder:
             return
 
         required = self._queries(clause)
-        if clause.occur == "must":
-            self._can_match = self._can_match and bool(required) and all(required)
-            self._parts += [(tantivy.Occur.Must, _any(each)) for each in required if each]
-        else:
-            occur = tantivy.Occur.MustNot if clause.occur == "not" else tantivy.Occur.Should
-            self._parts += [(occur, _any(each)) for each in required if each]
+        is_whole = bool(required) and all(required)
+        match clause.occur:
+            case "must":
+                self._can_match = self._can_match and is_whole
+                self._parts += [(tantivy.Occur.Must, _any(each)) for each in required if each]
+            case "not":
+                barred = _all([_any(each) for each in required]) if is_whole else tantivy.Query.empty_query()
+                self._parts.append((tantivy.Occur.MustNot, barred))
+            case "should":
+                self._parts += [(tantivy.Occur.Should, _any(each)) for each in required if each]
 
     def _queries(self, clause: Clause) -> list[list[tantivy.Query]]:
         """Return what a clause is made of: one list of alternatives for each part of it."""
@@ -200,6 +227,13 @@ def _any(alternatives: Sequence[tantivy.Query]) -> tantivy.Query:
         return alternatives[0]
 
     return tantivy.Query.boolean_query([(tantivy.Occur.Should, each) for each in alternatives])
+
+
+def _all(parts: Sequence[tantivy.Query]) -> tantivy.Query:
+    if len(parts) == 1:
+        return parts[0]
+
+    return tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in parts])
 
 
 def _best(alternatives: Iterable[tantivy.Query]) -> tantivy.Query:

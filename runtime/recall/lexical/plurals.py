@@ -6,15 +6,17 @@ need not be a word, only the same for both numbers, with accents and without.
 
 import re
 
-_SPOKEN_FOR = r"(?<!\bm)(?<!\bp)(?<!\bc)(?<!\bdem)(?<!\bjam)"
+_BEFORE, _AFTER = r"(?<![^\W_])", r"(?![^\W_])"
+"""Where a word begins and ends; an underscore is between words."""
+_SPOKEN_FOR = "".join(f"(?<!{_BEFORE}{each})" for each in ("m", "p", "c", "dem", "jam"))
 """mais, pais, cais, demais, jamais; and mães."""
 _PORTUGUESE = re.compile(
-    rf"(?:{_SPOKEN_FOR}(?:(?P<al>ais)|(?P<ao>[ãa]es))|(?P<ão>[õo]es)|(?P<el>éis|(?<=\w\w\w)eis)|(?P<ol>óis)"
-    r"|(?<=[aeio])(?P<m>ns))\b",
+    rf"(?:{_SPOKEN_FOR}(?:(?P<al>ais)|(?P<ao>[ãa]es))|(?P<ão>[õo]es)|(?P<el>éis|(?<=[^\W_][^\W_][^\W_])eis)"
+    rf"|(?P<ol>óis)|(?<=[aeio])(?P<m>ns)){_AFTER}",
     re.IGNORECASE,
 )
 _PORTUGUESE_SINGULARS = {"al": "al", "ao": "ão", "ão": "ão", "el": "el", "ol": "ol", "m": "m"}
-_SPANISH = re.compile(r"(?<=[aeiouáéíóú])(?<!\bentonc)ces\b", re.IGNORECASE)
+_SPANISH = re.compile(rf"(?<=[aeiouáéíóú])ces{_AFTER}", re.IGNORECASE)
 LANGUAGES = frozenset({"pt", "es"})
 
 

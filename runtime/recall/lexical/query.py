@@ -4,7 +4,7 @@
     +must  -not      with or without      title:word       in the title or a heading
     begin*           words that begin so  near~ near~2     words that differ by one or two letters
 
-A sign means something only where it can: `-40`, `a - b`, `foo:bar` and `50% off!` are words.
+A sign means something only where it can: `-40`, `-m`, `a - b`, `foo:bar` and `50% off!` are words.
 """
 
 import re
@@ -27,6 +27,8 @@ _CLAUSE = re.compile(
 )
 _OCCURS: dict[str, Occur] = {"": "should", "+": "must", "-": "not"}
 _NUMBER = re.compile(r"\d")
+_SWITCH = re.compile(r"[A-Za-z]$")
+"""Of a command, as in `git commit -m`."""
 _FUZZY = re.compile(r"(?P<word>\w+)~(?P<distance>[12])?$")
 _PREFIX = re.compile(r"(?P<word>\w+)\*$")
 
@@ -55,10 +57,39 @@ def parse(text: str) -> list[Clause]:
     return [Clause("words", " ".join(plain)), *clauses] if plain else clauses
 
 
+def demands(text: str) -> list[Clause]:
+    """Return what a chunk must or must not have to be a hit at all, whatever finds it."""
+    return [clause for clause in parse(text) if clause.occur != "should"]
+
+
+def wanted(text: str) -> str:
+    """Return a question without what it leaves out, for what knows no signs: models of language."""
+    looked_at = scripts.normalised(text[:LONGEST])
+    kept, end = [], 0
+    for match in _CLAUSE.finditer(looked_at):
+        if match["sign"] == "-" and _is_sign(match):
+            kept.append(looked_at[end : match.start()])
+            end = match.end()
+    if not end:
+        return text
+
+    parts = [each.strip() for each in (*kept, looked_at[end:])]
+    return " ".join(each for each in parts if each)
+
+
+def _is_sign(match: re.Match[str]) -> bool:
+    """Whether what stands before a clause means something: numbers and switches have signs of their own."""
+    if not match["sign"] or match["word"] is None or match["title"] is not None:
+        return True
+
+    is_switch = match["sign"] == "-" and _SWITCH.match(match["word"])
+    return not (is_switch or _NUMBER.match(match["word"]))
+
+
 def _clause(match: re.Match[str]) -> Clause:
     sign, is_title = match["sign"], match["title"] is not None
     body = match["phrase"] if match["word"] is None else match["word"]
-    if sign and match["word"] is not None and _NUMBER.match(body):
+    if not _is_sign(match):
         return Clause("words", match.group())
 
     occur = _OCCURS[sign or ""]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from runtime.core.ids import ChunkId
 from runtime.recall.lexical.fields import Entry
-from runtime.recall.truth import WHOLE_NAMESPACE, Truth
+from runtime.recall.truth import LEAVING_NAMESPACE, WHOLE_NAMESPACE, Truth
 
 PAGE = 2000
 """Changes of one commit when there is much to catch up with."""
@@ -36,6 +36,8 @@ SELECT (SELECT coalesce(max(seq), 0) FROM change), coalesce((
     GROUP BY document.language ORDER BY count(*) DESC LIMIT 1
 ), '')
 """
+_STAYS = f"'{LEAVING_NAMESPACE}' || ns NOT IN (SELECT name FROM note)"  # noqa: S608 - a constant
+"""Of a large namespace that was removed the chunks go in steps."""
 _ROWS = """
 SELECT chunk.id, chunk.text, chunk.heading, document.title, document.name, document.language
 FROM chunk LEFT JOIN document ON document.id = chunk.document
@@ -94,12 +96,13 @@ async def rows(truth: Truth, ns: int, after: int, limit: int = BUILD_PAGE) -> li
 
 async def namespaces(truth: Truth) -> set[int]:
     """Return the namespaces that hold chunks."""
-    return {int(row[0]) for row in await truth.read("SELECT DISTINCT ns FROM chunk")}
+    return {int(row[0]) for row in await truth.read(f"SELECT DISTINCT ns FROM chunk WHERE {_STAYS}")}  # noqa: S608 - constants
 
 
 async def known_namespaces(truth: Truth) -> set[int]:
     """Return the namespaces that are not gone."""
-    return {int(row[0]) for row in await truth.read("SELECT ns FROM collection UNION SELECT ns FROM chunk")}
+    sql = f"SELECT ns FROM collection UNION SELECT ns FROM chunk WHERE {_STAYS}"  # noqa: S608 - constants
+    return {int(row[0]) for row in await truth.read(sql)}
 
 
 async def newest(truth: Truth) -> int:

@@ -34,5 +34,6 @@ def make_sources(stores: Stores, ingestion: Ingestion, fetcher: Fetcher, folder:
         origins=origins,
         folder=folder,
         environment=os.environ,
+        find_host=fetcher.find_host,
     )
     return RecallSources(given, watch_folder)

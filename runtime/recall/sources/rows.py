@@ -15,6 +15,7 @@ from runtime.recall.documents import log_meta, remove_documents
 from runtime.recall.marks import Marks, Shelfmark, no_collection
 from runtime.recall.sources.kinds import same_place
 from runtime.recall.sources.origin import Entry
+from runtime.recall.sweeping import leave_source, sweep_source
 from runtime.recall.truth import Pen, Truth
 
 MOST_SOURCES = 1000
@@ -203,18 +204,21 @@ def remove_entries(pen: Pen, row: SourceRow, keys: Iterable[str]) -> list[Docume
 
 
 def remove_source(pen: Pen, row: SourceRow, *, is_keeping_documents: bool) -> list[DocumentId]:
-    """Forget a source with its entries; return the documents that were removed with it."""
+    """Forget a source with its entries; return the documents that leave with it.
+
+    The first of them are removed here; `sweep_source` is to be called until it finds no more.
+    """
     found = pen.rows("SELECT id FROM document WHERE ns = ? AND source = ?", [row.ns, row.id])
     documents = [DocumentId(each[0]) for each in found]
     pen.execute("DELETE FROM source_entry WHERE source = ?", [row.id])
     pen.execute("DELETE FROM source WHERE id = ?", [row.id])
-    if not is_keeping_documents:
-        removed = _remove_unnamed(pen, row.ns, documents)
-        documents = [each for each in documents if each not in set(removed)]
-    else:
-        removed = []
-    _pass_on(pen, row.ns, documents)
-    return removed
+    leaving = [] if is_keeping_documents else _unnamed(pen, documents)
+    gone = set(leaving)
+    _pass_on(pen, row.ns, [each for each in documents if each not in gone])
+    if leaving:
+        leave_source(pen, row.ns, row.id)
+        sweep_source(pen, row.ns, row.id)
+    return leaving
 
 
 def forget_sources(pen: Pen, mark: Shelfmark) -> None:
@@ -267,15 +271,20 @@ def _move(pen: Pen, row: SourceRow, entry: Entry, uri: str) -> list[DocumentId]:
 
 def _remove_unnamed(pen: Pen, ns: int, documents: Sequence[DocumentId]) -> list[DocumentId]:
     """Remove documents that no entry names; return them."""
+    removed = _unnamed(pen, documents)
+    remove_documents(pen, ns, removed)
+    return removed
+
+
+def _unnamed(pen: Pen, documents: Sequence[DocumentId]) -> list[DocumentId]:
+    """Return the documents that no entry names."""
     if not documents:
         return []
     rows = pen.rows(
         "SELECT document FROM source_entry WHERE document IN (SELECT unnest($1::VARCHAR[]))", [[*documents]]
     )
     named = {row[0] for row in rows}
-    removed = [each for each in documents if each not in named]
-    remove_documents(pen, ns, removed)
-    return removed
+    return [each for each in documents if each not in named]
 
 
 def _pass_on(pen: Pen, ns: int, documents: Sequence[DocumentId]) -> None:

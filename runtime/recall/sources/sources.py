@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,7 +27,9 @@ from runtime.recall.sources.rows import (
     remove_source,
     update_source,
 )
-from runtime.recall.sources.sync import Given, Removed, no_token
+from runtime.recall.sources.sync import Given, Removed
+from runtime.recall.sources.tokens import is_readable_on_its_way, no_token, readable_on_its_way
+from runtime.recall.sweeping import sweep_source
 from runtime.recall.truth import Pen
 
 
@@ -122,6 +125,7 @@ class RecallSources:
         await self._following.hold(source)
         try:
             removed = await stores.write(_remove, _tell)
+            await self._sweep(row, removed)
         finally:
             self._following.let_go(source)
         mark = stores.marks.by_ns(row.ns)
@@ -129,14 +133,33 @@ class RecallSources:
             count = len(removed.documents)
             stores.publish(RecallForgotten(collection=mark.collection, documents=count), tenant)
 
+    async def _sweep(self, row: SourceRow, removed: Removed) -> None:
+        """Remove, in steps, the documents that did not go with the source; a restart goes on with it."""
+        if not removed.documents:
+            return
+
+        stores = self._given.stores
+        try:
+            while await stores.truth.write(
+                partial(sweep_source, ns=row.ns, source=row.id), is_making_room=True
+            ):
+                pass
+        finally:
+            stores.live.bells["tidy"].ring()  # goes on where nobody waits any more
+
     async def _check_here(self, new: NewSource) -> None:
         """Refuse what this machine does not have: a folder, a token. Raises RequestInvalid."""
         if is_local(new.uri):
             path = Path(path_of(new.uri))
             if not await anyio.to_thread.run_sync(path.is_dir):
                 _refuse("uri", f"There is no folder '{path}' on the machine of the server.")
-        if new.secret is not None and not self._given.environment.get(new.secret):
+        if new.secret is None:
+            return
+
+        if not self._given.environment.get(new.secret):
             _refuse("secret", no_token(new.secret).message)
+        if await is_readable_on_its_way(new.uri, self._given.find_host):
+            _refuse("uri", readable_on_its_way(new.uri).message)
 
 
 def _call(told: Callable[[], None]) -> None:

@@ -22,7 +22,7 @@ from runtime.core.errors import LarError, NotFound
 from runtime.core.fetching import MIB
 from runtime.core.ids import CollectionId, DocumentId, JobId
 from runtime.core.knowledge import DocumentFault, JobFailure, NewDocument, SourceKind
-from runtime.core.recall_facts import RecallForgotten, SourceSynced
+from runtime.core.recall_facts import SourceSynced
 from runtime.recall.ingest.ingestion import Ingestion
 from runtime.recall.ingest.intake import NAME_LIMIT
 from runtime.recall.ingest.stores import Stores
@@ -51,6 +51,8 @@ from runtime.recall.sources.rows import (
 )
 from runtime.recall.sources.schedule import after_failure, after_success
 from runtime.recall.sources.tally import Tally, entry_of, name_of
+from runtime.recall.sources.tokens import FindHost, token_of
+from runtime.recall.sweeping import DOCUMENTS_AT_ONCE
 from runtime.recall.truth import Pen
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ class Given:
     """For what is being fetched; emptied at each start."""
     environment: Mapping[str, str]
     """Where the tokens are that sources name."""
+    find_host: FindHost
+    """Tells where a token would go."""
     dice: Callable[[], float] = random.random
 
     @property
@@ -146,7 +150,7 @@ class Sync:
         self._known = await self._given.rows.known(row.id)
         asked = Look(
             uri=row.told.uri,
-            token=self._token(),
+            token=await token_of(row.told, self._given.environment, self._given.find_host),
             include=row.told.include,
             exclude=row.told.exclude,
             branch=row.told.branch,
@@ -162,15 +166,6 @@ class Sync:
             raise
         if self._tally.finished is None:
             raise RuntimeError(f"the look at a {row.kind} ended without its last word")
-
-    def _token(self) -> str | None:
-        secret = self._row.told.secret
-        if secret is None:
-            return None
-        token = self._given.environment.get(secret)
-        if not token:
-            raise OriginFailed(no_token(secret))
-        return token
 
     async def _take(self, seen: Seen) -> None:
         current: str | None = None
@@ -277,6 +272,9 @@ class Sync:
     async def _finish(self, finished: Finished) -> None:
         given, row, now = self._given, self._row, self._given.clock.now()
         gone, missed = self._judge_gone()
+        while len(gone) > DOCUMENTS_AT_ONCE:  # others write in between
+            await self._remove(gone[:DOCUMENTS_AT_ONCE])
+            gone = gone[DOCUMENTS_AT_ONCE:]
 
         def _write(pen: Pen) -> Removed:
             removed = self._end(pen, remove_entries(pen, row, gone))
@@ -294,7 +292,15 @@ class Sync:
             return removed
 
         removed = await given.stores.write(_write, self._tell_removed)
-        self._tally.removed = len(removed.documents)
+        self._tally.removed += len(removed.documents)
+
+    async def _remove(self, keys: list[str]) -> None:
+        """Forget entries with their documents. Where the sync is cut off, the next one does the rest."""
+        row = self._row
+        removed = await self._given.stores.write(
+            lambda pen: self._end(pen, remove_entries(pen, row, keys)), self._tell_removed
+        )
+        self._tally.removed += len(removed.documents)
 
     def _end(self, pen: Pen, documents: list[DocumentId]) -> Removed:
         return Removed(documents, end_tasks(pen, documents, "cancelled", self._given.clock.now()))
@@ -302,6 +308,7 @@ class Sync:
     def _tell_removed(self, removed: Removed) -> None:
         self._given.stores.live.stop(removed.documents)
         self._jobs.tell_ended(removed.jobs)
+        self._given.stores.tell_forgotten(self._row.ns, removed.documents)
 
     def _judge_gone(self) -> tuple[list[str], dict[str, int]]:
         """Return the keys to forget, and how often others have been missed now."""
@@ -352,17 +359,6 @@ class Sync:
             fault=None if tally.fault is None else tally.fault.message,
         )
         stores.publish(fact, row.tenant)
-        if tally.removed:
-            stores.publish(RecallForgotten(collection=mark.collection, documents=tally.removed), row.tenant)
-
-
-def no_token(secret: str) -> DocumentFault:
-    """Say that a token is missing."""
-    return DocumentFault(
-        code="refused",
-        message=f"The server has no environment variable '{secret}', which holds the token of this place. "
-        "Set it where the server is started, and start it again.",
-    )
 
 
 async def _cancel_after(event: anyio.Event, scope: anyio.CancelScope) -> None:

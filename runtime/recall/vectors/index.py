@@ -133,6 +133,8 @@ class VectorIndex:
 
     async def _load(self, key: tuple[int, int]) -> _Held:
         loaded = await self._read(key)
+        ns, space = key
+        self._shelf.forget(lambda other: other[0] == ns and other[1] < space)  # of a former embedding
         return _Held(loaded.shard, loaded.followed)
 
     async def _read(self, key: tuple[int, int]) -> Loaded:

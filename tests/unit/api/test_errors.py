@@ -22,7 +22,9 @@ def test_each_fault_becomes_an_error_with_a_body_that_clients_read(code: FaultCo
     assert 400 <= refusal.status < 600
     assert set(error) == {"message", "type", "param", "code"}
     assert (error["message"], error["param"]) == ("why", "n")
-    assert (refusal.status < 500) == (error["type"] in ("invalid_request_error", "rate_limit_error"))
+    assert (refusal.status < 500) == (
+        error["type"] in ("invalid_request_error", "rate_limit_error", "permission_error")
+    )
 
 
 def test_who_may_come_back_is_told_when() -> None:

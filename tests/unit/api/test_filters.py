@@ -83,6 +83,16 @@ def test_what_is_no_filter_is_refused_with_its_place(given_filter: Any, param: s
     assert (refused.value.refusal.status, refused.value.refusal.param) == (400, param)
 
 
+@pytest.mark.parametrize("kind", ["and", "or", "not"])
+def test_a_filter_that_joins_nothing_is_refused_with_the_way_out(kind: str) -> None:
+    with pytest.raises(Refused) as refused:
+        filter_of({"type": kind, "filters": []}, "where")
+
+    assert (refused.value.refusal.status, refused.value.refusal.param) == (400, "where.filters")
+    assert "one filter at least" in refused.value.refusal.message
+    assert "leave 'where' out" in refused.value.refusal.message
+
+
 def test_the_deepest_filter_and_the_widest_are_taken() -> None:
     filter_of(nested(MAX_DEPTH), "filters")
     filter_of({"type": "in", "key": "a", "value": list(range(MAX_COMPARISONS))}, "filters")

@@ -49,9 +49,9 @@ def test_a_system_that_failed_is_told_and_one_without_words_has_no_hybrid() -> N
 
     page = write_page(
         [
-            Row("Lar", 100, told, recalls, has_words=True),
-            Row("Chroma", 100, told, recalls, has_words=False),
-            Row("LanceDB", 100, None, {}, has_words=True),
+            Row("Lar", 100, told, recalls, has_words=True, day="2026-01-01"),
+            Row("Chroma", 100, told, recalls, has_words=False, day="2026-01-01"),
+            Row("LanceDB", 100, None, {}, has_words=True, day="2026-01-01"),
         ]
     )
 

@@ -254,6 +254,29 @@ async def test_a_token_reaches_its_own_host_alone(stage: Stage, tmp_path: Path) 
     assert [request.headers.get("Authorization") for request in stage.asked] == ["Bearer secret"] * 2 + [None]
 
 
+async def test_every_host_is_put_to_the_check_and_a_no_is_a_refusal(stage: Stage, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def check(host: str, port: int) -> str | None:
+        asked.append(f"{host}:{port}")
+        return "No policy allows it." if host == "b.example" else None
+
+    names = Names(["127.0.0.1"], ["127.0.0.1"])
+    async with open_fetcher(PRIVATE, "1", names, check) as fetcher:
+        away = stage.url("/to?url=" + stage.url("/page", host="b.example"), host="a.example")
+        told = expect_fault(await fetch(fetcher, tmp_path, away), "refused", tmp_path)
+        git = await fetcher.check_host("B.example.", 443)
+        here = await fetch(fetcher, tmp_path, stage.url("/page", host="a.example"))
+
+    port = stage.server.port
+    assert isinstance(here, Fetched)
+    assert told == "No policy allows it."
+    assert git is not None
+    assert git.message == "No policy allows it."
+    assert asked == [f"a.example:{port}", f"b.example:{port}", "b.example:443", f"a.example:{port}"]
+    assert [each.host for each in stage.asked] == [f"a.example:{port}"] * 2
+
+
 async def test_a_token_with_a_line_break_is_refused(
     stage: Stage, fetcher: GuardedFetcher, tmp_path: Path
 ) -> None:

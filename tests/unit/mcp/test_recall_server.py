@@ -10,9 +10,11 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from runtime.core.ids import TenantId
+from runtime.core.gate.principals import Principal
+from runtime.core.ids import PrincipalId, TenantId
 from runtime.core.knowledge import NewCollection
 from runtime.core.recall import Recall
+from runtime.core.tools import Caller
 from runtime.mcp.servers.recall import recall_server
 from tests.kit.clock import FakeClock
 from tests.kit.real_recall import real_recall
@@ -25,7 +27,8 @@ Mode = Literal["auto", "legacy"]
 @asynccontextmanager
 async def client_of(recall: Recall, tenant: TenantId = OWN, mode: Mode = "auto") -> AsyncIterator[Client]:
     with anyio.fail_after(LIMIT_S):
-        async with Client(recall_server(recall, tenant, "tester"), mode=mode) as client:
+        caller = Caller(principal=Principal(id=PrincipalId("tester"), role="user", tenant=tenant), door="mcp")
+        async with Client(recall_server(recall, lambda: caller), mode=mode) as client:
             yield client
 
 
@@ -91,6 +94,8 @@ async def test_what_is_remembered_is_revised_and_listed_in_pages(tmp_path: Path)
         ("search", {"query": "x", "limit": 0}, "limit"),
         ("search", {"query": "x", "where": ["none"]}, "There is no collection 'none'"),
         ("search", {"query": "x", "filter": {"type": "like"}}, "'filter' is wrong"),
+        ("search", {"query": "x", "filter": {"type": "and", "filters": []}}, "leave 'filter' out"),
+        ("search", {"query": "x", "filter": {"type": "or", "filters": []}}, "leave 'filter' out"),
         ("read", {"id": "doc_none"}, "doc_none"),
         ("read", {"id": "item_none"}, "item_none"),
         ("revise", {"id": "item_none"}, "Nothing is to be changed"),

@@ -128,6 +128,7 @@ def nested(depth: int) -> Filter:
         (joined("not"), "exactly one"),
         (joined("not", compare("eq", "a", 1), compare("eq", "a", 1)), "exactly one"),
         (joined("or"), "at least one"),
+        (joined("and"), "at least one"),
         (nested(17), "nested deeper than 16"),
         (nested(5000), "nested deeper than 16"),
         (compare("in", "a", tuple(range(513))), "more than 512"),

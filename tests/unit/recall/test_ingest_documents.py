@@ -8,7 +8,7 @@ import pytest
 from runtime.core.errors import NotFound, RequestInvalid
 from runtime.core.ids import LOCAL_TENANT, CollectionId, FileId, TenantId
 from runtime.core.knowledge import NewDocument
-from runtime.core.recall_facts import RecallFailed, RecallIngested, RecallJobEnded
+from runtime.core.recall_facts import RecallFailed, RecallForgotten, RecallIngested, RecallJobEnded
 from runtime.recall.parse.reader import open_reader
 from tests.kit.ingest_stage import built_stage, open_stage, text
 
@@ -100,6 +100,18 @@ async def test_a_new_content_takes_the_place_of_the_old_one_once_it_is_stored(tm
         with pytest.raises(NotFound):
             await stage.ingestion.documents.find(LOCAL_TENANT, old.id)
         await stage.check()
+
+
+@pytest.mark.parametrize("replaces", ["name", "uri"])
+async def test_what_gives_way_to_a_new_content_is_told_as_forgotten(tmp_path: Path, replaces: str) -> None:
+    where = {"uri": "https://a.example/", "replaces": replaces}
+    async with open_stage(tmp_path) as stage:
+        _, (page,) = await stage.taken_in(text("a.txt", "apples", **where))
+        assert not any(isinstance(fact, RecallForgotten) for fact, _ in stage.facts)
+        await stage.taken_in(text("a.txt", "pears", **where))
+
+        forgotten = [told for told in stage.facts if isinstance(told[0], RecallForgotten)]
+        assert forgotten == [(RecallForgotten(collection=page.collection, documents=1), LOCAL_TENANT)]
 
 
 async def test_a_new_content_that_fails_leaves_the_old_one_alone(tmp_path: Path) -> None:

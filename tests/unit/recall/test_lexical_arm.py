@@ -109,6 +109,42 @@ async def test_a_filter_changes_no_score_and_finds_all_that_exist(truth: Truth, 
     assert len(few.hits) == 10
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("fox", "abcd"),
+        ("fox -hounds", "acd"),
+        ('fox -"red fox"', "bcd"),
+        ("-fo*", "d"),
+        ("-houd~", "acd"),
+        ("-title:tale", "abd"),
+        ("+fox", "abc"),
+        ("+fox -red +hound", "b"),
+        ("+unheard", ""),
+        ("-unheard", "abcd"),
+        ("-old-style", "abc"),
+        ("-hound-red", "abcd"),
+        ('-"', "abcd"),
+    ],
+)
+@pytest.mark.parametrize("is_many", [False, True])
+async def test_signs_are_heeded_in_what_any_arm_may_see(
+    truth: Truth, index: TextIndex, monkeypatch: pytest.MonkeyPatch, text: str, left: str, is_many: bool
+) -> None:
+    monkeypatch.setattr("runtime.recall.lexical.heeding.FEW", 0 if is_many else 4000)
+    await put(truth, 1, "a", "the red fox")
+    await put(truth, 1, "b", "a fox and a hound")
+    await put(truth, 1, "c", "one old fox", title="A tale")
+    await put(truth, 1, "d", "a glass of old-style wine")
+    allowed = AllowedIds([1, 2, 3, 4])
+
+    heeded = await index.heed(1, text, "en", allowed)
+
+    assert "".join("abcd"[int(each) - 1] for each in heeded.ids) == left
+    assert heeded.count == len(left)
+    assert heeded.contains(allowed.ids).tolist() == [each in left for each in "abcd"]
+
+
 async def test_scores_of_given_chunks_are_those_of_the_search(truth: Truth, index: TextIndex) -> None:
     chunks = await put(truth, 1, "a", "a red fox", "a fox, a red fox, a red hound", "nothing", title="Red")
     found = await index.search(1, "red fox", "en", 10, None)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.recall.lexical.query import LONGEST, Clause, parse
+from runtime.recall.lexical.query import LONGEST, Clause, parse, wanted
 from runtime.recall.lexical.words import Analyzers, likely_language
 
 ODD = st.text(st.characters(exclude_categories=()), max_size=60)
@@ -31,6 +31,7 @@ SIGNS = st.text(st.sampled_from('ab1 "+-~*:()[]{}\\/^&|!?.\u0301\udfff\0東ß�
         ("foxhound~", [Clause("fuzzy", "foxhound", distance=2)]),
         ("fox~2", [Clause("fuzzy", "fox", distance=2)]),
         ("-40 +351", [Clause("words", "-40 +351")]),
+        ("git commit -m", [Clause("words", "git commit -m")]),
         ("a - b", [Clause("words", "a - b")]),
         ("it's 50% off!", [Clause("words", "it's 50% off!")]),
         ("foo:bar (x", [Clause("words", "foo:bar (x")]),
@@ -40,6 +41,20 @@ SIGNS = st.text(st.sampled_from('ab1 "+-~*:()[]{}\\/^&|!?.\u0301\udfff\0東ß�
 )  # fmt: skip
 def test_signs_mean_something_only_where_they_can(text: str, clauses: list[Clause]) -> None:
     assert parse(text) == clauses
+
+
+def test_a_question_without_what_it_leaves_out_is_for_models() -> None:
+    assert wanted('red fox -hound +wine -"old dog" a - b git -m -40') == "red fox +wine a - b git -m -40"
+    assert wanted("-hound") == ""
+    assert wanted(" as it was\u00a0") == " as it was\u00a0"
+
+
+@given(ODD | SIGNS)
+@settings(max_examples=400, deadline=None)
+def test_what_models_read_leaves_nothing_out(text: str) -> None:
+    assert [each for each in parse(wanted(text)) if each.occur == "must"] == [
+        each for each in parse(text) if each.occur == "must"
+    ]
 
 
 @given(ODD | SIGNS)

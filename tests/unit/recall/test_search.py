@@ -113,6 +113,60 @@ async def test_an_arm_that_was_not_asked_for_has_no_part(
     assert (scores.vector is None) == (not by_vectors)
 
 
+@pytest.mark.parametrize("arm", ["text", "vector", "hybrid"])
+async def test_what_a_sign_leaves_out_no_arm_brings_back(stage: SearchStage, arm: str) -> None:
+    books = await stage.collection("books")
+    await stage.document(books, "river", "a boat on the river")
+    await stage.document(books, "sea", "a boat on the sea")
+
+    without = await find(stage, "boat -sea", arm=arm)
+    with_it = await find(stage, "boat +sea", arm=arm)
+
+    assert names(without) == ["river"]
+    assert names(with_it) == ["sea"]
+    assert without.notes == with_it.notes == ()
+
+
+async def test_a_page_is_full_although_the_nearest_were_left_out(stage: SearchStage) -> None:
+    books = await stage.collection("books")
+    for number in range(search.DEPTH + 20):
+        await stage.document(books, f"near{number}", "river boat sea")
+    await stage.document(books, "far", "river path")
+
+    assert names(await find(stage, "river boat -sea")) == ["far"]
+
+
+async def test_what_is_left_out_is_not_looked_for_by_meaning(stage: SearchStage) -> None:
+    books = await stage.collection("books")
+    await stage.document(books, "a", "river boat")
+
+    found = await find(stage, "river boat -sea", arm="vector", is_explained=True)
+
+    assert found.hits[0].scores is not None
+    assert found.hits[0].scores.vector == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_a_question_that_only_leaves_out_lists_the_rest(stage: SearchStage) -> None:
+    books = await stage.collection("books")
+    await stage.document(books, "old", "river boat", created_at=1.0)
+    await stage.document(books, "new", "mountain path", created_at=2.0)
+    await stage.document(books, "sea", "river sea", created_at=3.0)
+
+    assert names(await find(stage, "-sea")) == ["new", "old"]
+
+
+async def test_signs_that_cannot_be_heeded_are_told(stage: SearchStage) -> None:
+    books = await stage.collection("books")
+    await stage.document(books, "a", "river boat")
+    stage.text.problem = OSError("no such file")
+
+    found = await find(stage, "boat -sea")
+
+    assert names(found) == ["a"]
+    assert found.notes[0] == "The index of words failed: '+' and '-' before words were not heeded."
+    assert stage.told.facts[0][1].is_degraded
+
+
 async def test_without_the_embedder_words_alone_find_and_a_note_says_so(stage: SearchStage) -> None:
     books = await stage.collection("books", model=ModelId("absent"))
     await stage.document(books, "a", "river boat")

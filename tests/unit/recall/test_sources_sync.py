@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import anyio
+import pytest
 
+from runtime.core.errors import RequestInvalid
+from runtime.core.fetching import FetchFault
 from runtime.core.ids import LOCAL_TENANT
 from runtime.core.knowledge import NewDocument, NewSource
+from runtime.core.recall_facts import RecallForgotten
 from runtime.recall.sources.origin import OriginFailed
 from tests.kit.scripted_origin import GONE_WRONG, ScriptedOrigin
 from tests.kit.sources_stage import SITE, open_sources
@@ -164,6 +168,7 @@ async def test_a_document_that_moved_to_another_address_is_there_once(tmp_path: 
 
         assert await stage.texts() == ["Bees dance"]
         assert (await stage.find(source.id)).documents == 1
+        assert sum(fact.documents for fact, _ in stage.stage.facts if isinstance(fact, RecallForgotten)) == 1
         await stage.stage.check()
 
 
@@ -243,3 +248,50 @@ async def test_a_token_comes_from_the_environment_and_its_absence_is_told(tmp_pa
 
         assert job.status == "failed"
         assert "'DOCS_TOKEN'" in ((await stage.find(source.id)).fault or GONE_WRONG).message
+
+
+@pytest.mark.parametrize("kind", ["page", "git"])
+async def test_a_token_never_crosses_the_internet_by_plain_http(tmp_path: Path, kind: str) -> None:
+    async with open_sources(tmp_path, origin=_origin(one="Bees fly")) as stage:
+        stage.environment["DOCS_TOKEN"] = "t0ken"
+        stage.hosts.hosts["docs.example"] = ("93.184.215.14",)
+        with pytest.raises(RequestInvalid) as refused:
+            await stage.follow("http://docs.example/guide", kind=kind, secret="DOCS_TOKEN")
+
+        assert refused.value.fault.param == "uri"
+        assert "Give the https address" in refused.value.fault.message
+        assert stage.origin.looks == []
+        await stage.follow("http://docs.example/guide", kind=kind)
+        await stage.follow("https://docs.example/other", kind=kind, secret="DOCS_TOKEN")
+        assert [look.token for look in stage.origin.looks] == [None, "t0ken"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "token"),
+    [
+        (("127.0.0.1", "::1"), "t0ken"),
+        (("192.168.1.7",), "t0ken"),
+        (("100.64.0.9",), "t0ken"),
+        (("fd00::7", "fe80::1%eth0"), "t0ken"),
+        (("192.168.1.7", "93.184.215.14"), None),
+        (("2606:2800:21f:cb07::1",), None),
+        (("::ffff:93.184.215.14",), None),
+        (FetchFault(code="unreachable", message="nobody knows it"), None),
+    ],
+)
+async def test_each_look_asks_anew_where_its_token_would_go(
+    tmp_path: Path, addresses: tuple[str, ...] | FetchFault, token: str | None
+) -> None:
+    async with open_sources(tmp_path, origin=_origin(one="Bees fly")) as stage:
+        stage.environment["DOCS_TOKEN"] = "t0ken"
+        source = await stage.follow("http://docs.lan/guide", secret="DOCS_TOKEN")
+        stage.hosts.hosts["docs.lan"] = addresses
+        job = await stage.sync(source.id)
+
+        assert [look.token for look in stage.origin.looks[1:]] == ([token] if token else [])
+        assert job.status == ("completed" if token else "failed")
+        fault = (await stage.find(source.id)).fault
+        assert (fault is None) == bool(token)
+        if fault is not None:
+            assert "by http" in fault.message or fault.message == "nobody knows it"
+            assert "t0ken" not in fault.message

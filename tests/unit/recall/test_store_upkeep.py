@@ -11,15 +11,18 @@ import pytest
 from anyio.to_thread import run_sync as in_thread
 
 from runtime.core.errors import StoreUnavailable
-from runtime.core.ids import ChunkId
+from runtime.core.ids import LOCAL_TENANT, ChunkId
 from runtime.core.recall_facts import RecallForgotten
 from runtime.recall import restoring
 from runtime.recall.check import TextIndex, check_store
 from runtime.recall.copying import prints, prints_of
 from runtime.recall.database import Migration, open_database
+from runtime.recall.files import named_hashes
 from runtime.recall.snapshots import is_snapshot_due, list_snapshots
 from runtime.recall.truth import Pen
 from runtime.recall.upkeep import Upkeep
+from tests.kit.ingest_stage import text
+from tests.kit.sources_stage import SITE, open_sources
 from tests.kit.store import ADA, Store, open_store, stream
 
 DAY_S = 86400.0
@@ -313,3 +316,39 @@ async def test_the_doctor_tells_names_that_are_borne_twice_and_contents_of_nothi
         ("files", "waste", True),
     ]
     assert await store.blobs.hashes() == set()
+
+
+async def test_the_doctor_tells_of_sources_without_a_collection_and_entries_without_a_source(
+    tmp_path: Path,
+) -> None:
+    async with open_sources(tmp_path) as stage:
+        truth, blobs = stage.stage.truth, stage.stage.stores.blobs
+        stage.origin.pages |= {f"{SITE}one": "Bees fly", f"{SITE}two": "Owls see"}
+        await stage.follow()
+        one, two = await stage.stage.ingestion.documents.list_all(LOCAL_TENANT, await stage.collection())
+        await stage.stage.ingestion.documents.remove(LOCAL_TENANT, one.id)
+        await blobs.sweep(lambda: named_hashes(truth))
+        assert await check_store(truth, blobs) == []  # what a person has removed is remembered
+
+        other = await stage.stage.collection("other")
+        job, (stray,) = await stage.stage.add(text("a.txt", "apples"), collection=other.id)
+        await stage.stage.over(job)
+        for sql in (
+            f"UPDATE source_entry SET document = '{stray.id}' WHERE document = '{two.id}'",
+            "INSERT INTO source_entry VALUES ('src_gone', 'k', 'u', '', NULL, NULL, NULL, 0)",
+            "INSERT INTO source SELECT 'src_lost', 999, * EXCLUDE (id, ns) FROM source",
+            "INSERT INTO source_entry VALUES ('src_lost', 'k', 'u', '', NULL, NULL, NULL, 0)",
+        ):
+            await truth.write(partial(Pen.execute, sql=sql))
+        told = await check_store(truth, blobs)
+        repaired = await check_store(truth, blobs, is_repairing=True)
+
+        assert [(each.where, each.message.partition(":")[0]) for each in told] == [
+            ("sources", "1 sources belong to no collection."),
+            ("sources", "1 entries belong to no source."),
+            ("sources", "1 entries name a document of another collection"),
+        ]
+        assert [each.message for each in repaired if not each.is_repaired] == []
+        assert await check_store(truth, blobs) == []
+        assert await stage.stage.count("source") == 1
+        assert await stage.stage.count("source_entry") == 1

@@ -132,6 +132,20 @@ async def test_shards_beyond_the_budget_go_and_come_back(truth: Truth) -> None:
     assert index.memory_bytes == 0
 
 
+async def test_a_newer_space_takes_the_place_of_the_former_one_in_memory(
+    truth: Truth, index: VectorIndex
+) -> None:
+    chunks = await truth.write(writing(NS, half(1.0, 0.0, 0.0, 0.0)))
+    newer = SPACE + 1
+    await truth.write(lambda pen: pen.put_vectors(NS, newer, [(chunks[0], half(1.0, 0.0, 0.0, 0.0))]))
+    await found(index)
+    held = index.memory_bytes
+
+    assert [each.chunk for each in await index.search(NS, newer, QUERY, 5, None)] == chunks
+
+    assert index.memory_bytes == held
+
+
 async def test_cells_are_learnt_beside_the_searches_and_serve_then(truth: Truth) -> None:
     index = VectorIndex(truth, cells_from=2000)
     middles = np.random.default_rng(1).standard_normal((20, 16))

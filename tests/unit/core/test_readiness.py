@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from runtime.api.readiness import RETRY_AFTER_S, decide_readiness, describe_progress, installing
 from runtime.core.errors import Fault, FaultCode
 from runtime.core.events import Progress
+from runtime.core.readiness import RETRY_AFTER_S, decide_readiness, describe_progress, installing
 from runtime.core.states import ModelStage
 from tests.kit.fake_models import known_model
 

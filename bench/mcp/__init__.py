@@ -1,0 +1,1 @@
+"""What the hub costs over the SDK alone."""

@@ -1,0 +1,1 @@
+"""Policies and approvals over HTTP: /api/policies and /api/approvals."""

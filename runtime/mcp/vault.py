@@ -1,0 +1,98 @@
+"""Tokens of remote servers in an encrypted file; its key lies in the system's keyring, else beside it.
+
+The keyring is used where the package `keyring` is installed and works. A key file of the owner's own protects
+the tokens in copies and backups that lack it, not from whoever reads the whole home. Methods block.
+"""
+
+import contextlib
+import importlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from runtime.mcp.config_file import write_private
+
+TOKENS_FILE = "mcp-tokens.bin"
+KEY_FILE = "mcp-tokens.key"
+_SERVICE = "lar mcp tokens"
+
+
+class VaultUnreadable(Exception):
+    """The tokens cannot be decrypted; the message says so, and the way out."""
+
+
+class Kept(msgspec.Struct, kw_only=True):
+    """What is kept of one server, as JSON texts of the SDK."""
+
+    url: str = ""
+    """Tokens are for this address alone."""
+    tokens: str | None = None
+    client: str | None = None
+
+
+class Vault:
+    """The kept tokens."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / TOKENS_FILE
+        self._key_path = home / KEY_FILE
+        self._lock = threading.Lock()
+
+    def find(self, server: str, url: str) -> Kept:
+        """Return what is kept; nothing where the server has another address now. Raises VaultUnreadable."""
+        with self._lock:
+            kept = self._load().get(server, Kept())
+        return kept if kept.url == url else Kept(url=url)
+
+    def keep(self, server: str, kept: Kept) -> None:
+        """Keep it. Raises OSError, VaultUnreadable."""
+        with self._lock:
+            self._write({**self._load(), server: kept})
+
+    def forget(self, server: str) -> None:
+        """Drop what is kept of a server. Raises OSError, VaultUnreadable."""
+        with self._lock:
+            entries = self._load()
+            if entries.pop(server, None) is not None:
+                self._write(entries)
+
+    def _load(self) -> dict[str, Kept]:
+        try:
+            sealed = self._path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        try:
+            return msgspec.json.decode(Fernet(self._key()).decrypt(sealed), type=dict[str, Kept])
+        except (InvalidToken, ValueError, msgspec.DecodeError) as problem:
+            raise VaultUnreadable(
+                f"{self._path} cannot be decrypted: its key is another one. Move it away and log in again."
+            ) from problem
+
+    def _write(self, entries: dict[str, Kept]) -> None:
+        sealed = Fernet(self._key()).encrypt(msgspec.json.encode(entries))
+        write_private(self._path, sealed.decode("ascii"))
+
+    def _key(self) -> bytes:
+        """Return the key; makes one where there is none."""
+        account = str(self._path)
+        keyring = _keyring()
+        if not self._key_path.exists() and keyring is not None:
+            with contextlib.suppress(Exception):  # a keyring that is locked or broken: the file serves
+                told = keyring.get_password(_SERVICE, account)
+                if told is None:
+                    told = Fernet.generate_key().decode()
+                    keyring.set_password(_SERVICE, account, told)
+                return str(told).encode()
+        if not self._key_path.exists():
+            write_private(self._key_path, Fernet.generate_key().decode())
+        return self._key_path.read_bytes()
+
+
+def _keyring() -> Any:
+    try:
+        return importlib.import_module("keyring")
+    except ImportError:
+        return None

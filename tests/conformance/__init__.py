@@ -1,0 +1,1 @@
+"""What MCP's conformance suite needs on this side: a fixture behind our doors, a client, and a runner."""

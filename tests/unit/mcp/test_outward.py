@@ -1,0 +1,62 @@
+"""The server `lar`: names, pages, and what of a tool is offered on."""
+
+from pathlib import Path
+
+import anyio
+import msgspec
+from mcp import Client
+
+from runtime.mcp.wire import tool_of
+from tests.kit.fake_hub import a_tool
+from tests.kit.mcp_stage import open_mcp_stage
+
+LIMIT_S = 20.0
+
+
+async def test_lists_come_in_pages(tmp_path: Path) -> None:
+    with anyio.fail_after(LIMIT_S):
+        async with open_mcp_stage(tmp_path) as stage:
+            stage.hub.known = [a_tool("echo", f"t{each}") for each in range(450)]
+            async with Client(stage.mcp) as client:
+                names, cursor = [], None
+                for _ in range(3):
+                    page = await client.list_tools(cursor=cursor)
+                    names += [each.name for each in page.tools]
+                    cursor = page.next_cursor
+                assert (len(names), len(set(names)), cursor) == (450, 450, None)
+
+
+async def test_two_tools_that_would_be_called_alike_can_both_be_called(tmp_path: Path) -> None:
+    with anyio.fail_after(LIMIT_S):
+        async with open_mcp_stage(tmp_path) as stage:
+            one = msgspec.structs.replace(a_tool("echo", "b_c"), full_name="mcp__echo__b_c")
+            two = msgspec.structs.replace(a_tool("echo", "c"), server="echo", full_name="mcp__echo_b__c")
+            two = msgspec.structs.replace(two, name="b_c")
+            stage.hub.known = [one, two]
+            async with Client(stage.mcp) as client:
+                names = [each.name for each in (await client.list_tools()).tools]
+                assert names == ["echo_b_c", "mcp__echo_b__c"]
+                for name in names:
+                    await client.call_tool(name, {"text": "x"})
+        assert [each.full_name for each in stage.hub.asked] == ["mcp__echo__b_c", "mcp__echo_b__c"]
+
+
+async def test_clients_that_listen_are_told_of_other_tools(tmp_path: Path) -> None:
+    with anyio.fail_after(LIMIT_S):
+        async with open_mcp_stage(tmp_path) as stage, Client(stage.mcp) as client:
+            async with client.listen(tools_list_changed=True) as changes:
+                await stage.outward.tell_tools_changed()
+                told = await anext(aiter(changes))
+            assert type(told).__name__ == "ToolsListChanged"
+
+
+def test_nothing_is_wanted_in_headers() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"region": {"type": "string", "x-mcp-header": "Region"}, "any": True},
+    }
+    tool = msgspec.structs.replace(a_tool("outside", "say"), input_schema=schema)
+    assert tool_of(tool, "outside_say").input_schema["properties"] == {
+        "region": {"type": "string"},
+        "any": True,
+    }
