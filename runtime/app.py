@@ -57,7 +57,7 @@ from runtime.instance import remove_instance, write_instance
 from runtime.recall.database import open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
 from runtime.recall.opening import Given, open_recall
-from runtime.tooling import ToolParts, open_tools
+from runtime.tool_parts import ToolParts, ToolsOnDemand
 
 logger = logging.getLogger(__name__)
 
@@ -248,7 +248,9 @@ async def _open_http(
         metrics=lambda: metrics.expose(parts.models.list_models()),
         address=lambda: http.address,
     )
-    async with open_tools(tool_parts) as tools:
+    tools = ToolsOnDemand(tool_parts)
+    async with anyio.create_task_group() as toolbox:
+        toolbox.start_soon(tools.run_forever)
         app = create_app(
             ApiDeps(
                 runs=parts.runs,
@@ -263,16 +265,15 @@ async def _open_http(
                 started_at=clock.now(),
                 address=lambda: http.address,
                 recall=parts.recall,
-                mcp=tools.doors,
                 gate=parts.gate,
-                hub=tools.hub,
-                servers=tools.hub,
-                questions=tools.questions,
+                tools=tools.get,
+                has_sse=settings.mcp.sse,
             )
         )
         http = HttpServer(app, settings.server)
         async with _answer(launch, http, bus, keys, parts) as bound:
             yield bound
+        toolbox.cancel_scope.cancel()
 
 
 @asynccontextmanager

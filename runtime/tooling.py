@@ -6,30 +6,22 @@ hub ── every call passes the gate; outside servers and Lar's own ones behind
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import anyio
 
 from runtime.core.bus import Bus
 from runtime.core.causes import Causes
-from runtime.core.clock import Clock
-from runtime.core.driver import Runs
 from runtime.core.errors import Fault, RequestInvalid
-from runtime.core.fetching import Fetcher
-from runtime.core.gate.words import Gate
 from runtime.core.ids import LOCAL_TENANT, RunId, TenantId
 from runtime.core.knowledge import DocumentFault
-from runtime.core.ports import Models
 from runtime.core.questions import QuestionBoard
-from runtime.core.recall import Recall
-from runtime.core.settings import Settings
 from runtime.core.tool_facts import LinkChanged, ReachFact, ToolFact
+from runtime.core.toolbox import Toolbox
 from runtime.core.version import __version__
 from runtime.mcp.asking import Answerers
-from runtime.mcp.doors import SdkDoors, open_doors
-from runtime.mcp.hub import McpHub
+from runtime.mcp.doors import open_doors
 from runtime.mcp.members import HubParts
 from runtime.mcp.opening import open_hub
 from runtime.mcp.outward import Outward, OutwardServer, outward_server
@@ -37,38 +29,14 @@ from runtime.mcp.sampler import Sampler
 from runtime.mcp.servers.internal import InternalParts, internal_servers
 from runtime.mcp.servers.web import PageText, ReadPage
 from runtime.recall.parse.reader import Reader, open_reader
+from runtime.tool_parts import ToolParts
 
 _FACTS_BUFFERED = 4096
 """Facts that may wait; of what is missed beyond, the next change tells."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ToolParts:
-    """What the tools work with."""
-
-    home: Path
-    settings: Settings
-    bus: Bus
-    gate: Gate
-    runs: Runs
-    models: Models
-    recall: Recall
-    fetcher: Fetcher
-    clock: Clock
-    metrics: Callable[[], bytes]
-    address: Callable[[], str]
-
-
-class OpenTools(NamedTuple):
-    """The tools of a running server."""
-
-    hub: McpHub
-    doors: SdkDoors
-    questions: QuestionBoard
-
-
 @asynccontextmanager
-async def open_tools(parts: ToolParts) -> AsyncIterator[OpenTools]:
+async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
     """Keep hub and doors while the context lasts; leave it once HTTP has ended. Raises PinsUnreadable."""
     settings = parts.settings.mcp
     tell = _teller(parts.bus)
@@ -118,7 +86,7 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[OpenTools]:
                 anyio.create_task_group() as tasks,
             ):
                 tasks.start_soon(_tell_changes, parts.bus, outward)
-                yield OpenTools(hub, doors, questions)
+                yield Toolbox(hub, hub, doors, questions)
                 tasks.cancel_scope.cancel()
 
 

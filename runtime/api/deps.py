@@ -9,16 +9,14 @@ from runtime.api.keys import KeyStore
 from runtime.api.metrics import Metrics
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
-from runtime.core.doors import McpDoors
 from runtime.core.driver import Runs
 from runtime.core.gate.policy_words import GateParts
 from runtime.core.gate.principals import Principal
 from runtime.core.ids import RunId
 from runtime.core.ports import Journal, Models
-from runtime.core.questions import QuestionBoard
 from runtime.core.recall import Recall
 from runtime.core.settings import ServerSettings
-from runtime.core.tools import Hub, ServerBook
+from runtime.core.toolbox import OpenToolbox
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +38,12 @@ class ApiDeps:
     """Where the server answers, known once it is open."""
     recall: Recall | None = None
     """None: the server was started without it."""
-    mcp: McpDoors | None = None
-    """None: the same."""
     gate: GateParts | None = None
     """None: the same."""
-    hub: Hub | None = None
+    tools: OpenToolbox | None = None
     """None: the same."""
-    servers: ServerBook | None = None
-    """None: the same."""
-    questions: QuestionBoard | None = None
-    """None: the same."""
+    has_sse: bool = False
+    """Whether the older transport of MCP is served, too."""
 
 
 DEPS = web.AppKey("deps", ApiDeps)

@@ -11,6 +11,7 @@ from runtime.api.asgi import run_asgi
 from runtime.api.bodies import read_content
 from runtime.api.deps import DEPS, PRINCIPAL
 from runtime.api.errors import not_found
+from runtime.api.reach import toolbox_of
 from runtime.core.doors import McpDoors, Receive, Scope, Send
 from runtime.core.gate.principals import Permission, Principal
 
@@ -26,21 +27,17 @@ _Door = Callable[[Principal, Scope, Receive, Send], Awaitable[None]]
 
 async def on_mcp(request: web.Request) -> web.StreamResponse:
     """Serve the streamable HTTP transport."""
-    doors = request.app[DEPS].mcp
-    if doors is None:
-        raise not_found("This server was started without MCP.", "mcp_off")
-
-    return await _enter(doors.http, request)
+    return await _enter((await toolbox_of(request)).doors.http, request)
 
 
 async def on_sse(request: web.Request) -> web.StreamResponse:
     """Serve a connection of the older transport."""
-    return await _enter(_with_sse(request).sse, request)
+    return await _enter((await _with_sse(request)).sse, request)
 
 
 async def on_message(request: web.Request) -> web.StreamResponse:
     """Take a message of the older transport."""
-    return await _enter(_with_sse(request).messages, request)
+    return await _enter((await _with_sse(request)).messages, request)
 
 
 async def get_metadata(request: web.Request) -> web.Response:
@@ -85,16 +82,15 @@ async def _enter(door: _Door, request: web.Request) -> web.StreamResponse:
     return await run_asgi(app, request, content)
 
 
-def _with_sse(request: web.Request) -> McpDoors:
-    doors = request.app[DEPS].mcp
-    if doors is None or not doors.has_sse:
+async def _with_sse(request: web.Request) -> McpDoors:
+    if not request.app[DEPS].has_sse:
         raise not_found(
             "The older transport of MCP is off; 'sse = true' under [mcp] in lar.toml turns it on. Clients "
             f"that know streamable HTTP use {MCP_PATH}.",
             "sse_off",
         )
 
-    return doors
+    return (await toolbox_of(request)).doors
 
 
 def _origin_of(request: web.Request) -> str:

@@ -6,13 +6,11 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.bodies import read_body
-from runtime.api.deps import DEPS, PRINCIPAL
-from runtime.api.errors import Refusal, Refused
-from runtime.api.reach import Entry, json_answer
+from runtime.api.deps import PRINCIPAL
+from runtime.api.reach import Entry, json_answer, toolbox_of
 from runtime.core.errors import Fault, NotFound
 from runtime.core.ids import QuestionId
-from runtime.core.questions import QuestionBoard
-from runtime.core.tools import Caller, ElicitationAnswer, Hub, ServerBook
+from runtime.core.tools import Caller, ElicitationAnswer
 
 SERVERS = "/api/mcp/servers"
 
@@ -41,13 +39,13 @@ class AnswerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 async def get_servers(request: web.Request) -> web.Response:
     """List the servers."""
-    return json_answer({"servers": _hub(request).servers()})
+    return json_answer({"servers": (await toolbox_of(request)).hub.servers()})
 
 
 async def get_server(request: web.Request) -> web.Response:
     """Describe one server."""
     name = request.match_info["name"]
-    for each in _hub(request).servers():
+    for each in (await toolbox_of(request)).hub.servers():
         if each.name == name:
             return json_answer(each)
 
@@ -58,23 +56,23 @@ async def get_server(request: web.Request) -> web.Response:
 async def post_server(request: web.Request) -> web.Response:
     """Take a server up, and keep it in mcp.json."""
     body = await read_body(request, NewServerBody)
-    return json_answer(await _book(request).add(body.name, body.definition), status=201)
+    return json_answer(await (await toolbox_of(request)).servers.add(body.name, body.definition), status=201)
 
 
 async def delete_server(request: web.Request) -> web.Response:
     """Forget a server, and what was approved of it."""
-    await _book(request).remove(request.match_info["name"])
+    await (await toolbox_of(request)).servers.remove(request.match_info["name"])
     return web.Response(status=204)
 
 
 async def post_test(request: web.Request) -> web.Response:
     """Connect a server anew, and tell what came of it."""
-    return json_answer(await _hub(request).test(request.match_info["name"]))
+    return json_answer(await (await toolbox_of(request)).hub.test(request.match_info["name"]))
 
 
 async def post_login(request: web.Request) -> web.Response:
     """Begin a login at a remote server, and tell where the person must go."""
-    return json_answer({"url": await _book(request).login(request.match_info["name"])})
+    return json_answer({"url": await (await toolbox_of(request)).servers.login(request.match_info["name"])})
 
 
 async def get_callback(request: web.Request) -> web.Response:
@@ -84,31 +82,33 @@ async def get_callback(request: web.Request) -> web.Response:
         text = f"The login was refused: {query.get('error_description') or query.get('error') or 'no reason'}"
         return web.Response(status=400, text=text[:500])
 
-    server = _book(request).finish_login(query.get("state", ""), query["code"], query.get("iss"))
+    server = (await toolbox_of(request)).servers.finish_login(
+        query.get("state", ""), query["code"], query.get("iss")
+    )
     return web.Response(text=f"Lar is logged in at '{server}'. You can close this page.")
 
 
 async def get_changes(request: web.Request) -> web.Response:
     """List the tools that wait for approval."""
-    return json_answer({"changes": _hub(request).changes()})
+    return json_answer({"changes": (await toolbox_of(request)).hub.changes()})
 
 
 async def post_approval(request: web.Request) -> web.Response:
     """Let a tool be called as it was seen."""
     body = await read_body(request, ApprovalBody)
-    await _hub(request).approve(request.match_info["name"], body.tool, body.digest)
+    await (await toolbox_of(request)).hub.approve(request.match_info["name"], body.tool, body.digest)
     return web.Response(status=204)
 
 
 async def get_tools(request: web.Request) -> web.Response:
     """List what this principal may call or ask for."""
     caller = Caller(principal=request[PRINCIPAL], door="api")
-    return json_answer({"tools": await _hub(request).tools(caller)})
+    return json_answer({"tools": await (await toolbox_of(request)).hub.tools(caller)})
 
 
 async def get_questions(request: web.Request) -> web.Response:
     """List what servers ask the person now."""
-    return json_answer({"questions": _board(request).list_open()})
+    return json_answer({"questions": (await toolbox_of(request)).questions.list_open()})
 
 
 async def post_answer(request: web.Request) -> web.Response:
@@ -116,28 +116,8 @@ async def post_answer(request: web.Request) -> web.Response:
     answer = await read_body(request, AnswerBody)
     content = answer.content if answer.action == "accept" else None
     said = ElicitationAnswer(action=answer.action, content=content)
-    _board(request).answer(QuestionId(request.match_info["id"]), said)
+    (await toolbox_of(request)).questions.answer(QuestionId(request.match_info["id"]), said)
     return web.Response(status=204)
-
-
-def _board(request: web.Request) -> QuestionBoard:
-    board = request.app[DEPS].questions
-    return board if board is not None else _closed()
-
-
-def _hub(request: web.Request) -> Hub:
-    hub = request.app[DEPS].hub
-    return hub if hub is not None else _closed()
-
-
-def _book(request: web.Request) -> ServerBook:
-    book = request.app[DEPS].servers
-    return book if book is not None else _closed()
-
-
-def _closed() -> Any:
-    message = "This server runs without MCP. Its operator finds the cause in the log."
-    raise Refused(Refusal(status=503, type="server_error", code="mcp_closed", message=message))
 
 
 SERVER_ROUTES: tuple[Entry, ...] = (

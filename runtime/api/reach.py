@@ -14,6 +14,7 @@ from runtime.core.gate.principals import Permission, decide_access
 from runtime.core.ids import TenantId
 from runtime.core.knowledge import NewSource
 from runtime.core.recall import Recall, Sources
+from runtime.core.toolbox import Toolbox
 
 Entry = tuple[str, str, Permission, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 """A route: method, path, permission, handler."""
@@ -31,6 +32,15 @@ def recall_of(request: web.Request) -> Recall:
 def sources_of(request: web.Request) -> Sources:
     """Return the sources. Raises Refused where the server was started without Recall."""
     return recall_of(request).sources
+
+
+async def toolbox_of(request: web.Request) -> Toolbox:
+    """Return the tools; opens them where nobody has asked before. Raises Refused, StoreDamaged."""
+    opening = request.app[DEPS].tools
+    if opening is None:
+        message = "This server was started without MCP."
+        raise Refused(Refusal(status=503, type="server_error", code="mcp_off", message=message))
+    return await opening()
 
 
 def check_place(request: web.Request, new: NewSource) -> None:

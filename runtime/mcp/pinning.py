@@ -13,6 +13,7 @@ from typing import Any
 import mcp.types as wire
 import msgspec
 
+from runtime.core.errors import Fault, StoreDamaged
 from runtime.core.tools import Trust
 from runtime.mcp.config_file import write_private
 
@@ -46,7 +47,7 @@ class _PinFile(msgspec.Struct, kw_only=True):
     servers: dict[str, dict[str, Pin]] = {}
 
 
-class PinsUnreadable(Exception):
+class PinsUnreadable(StoreDamaged):
     """The file of pins is damaged; the message says so, and the way out."""
 
 
@@ -81,9 +82,8 @@ class Pins:
         except FileNotFoundError:
             self._kept = _PinFile()
         except (OSError, msgspec.DecodeError) as problem:
-            raise PinsUnreadable(
-                f"{self._path} cannot be read ({problem}). Move it away; then approve the tools anew."
-            ) from problem
+            message = f"{self._path} cannot be read ({problem}). Move it away; then approve the tools anew."
+            raise PinsUnreadable(Fault(code="store_damaged", message=message)) from problem
 
     def find(self, server: str, tool: str) -> Pin | None:
         """Return what was approved."""

@@ -35,7 +35,7 @@ def run_peers(node: str) -> list[str]:
                 if not is_good(ask([node, str(script), door, *address], home)):
                     failed.append(f"TypeScript SDK, {door}")
                 launcher = str(inspector / "clients/launcher/build/index.js")
-                if not is_fine(ask([node, launcher, "--cli", *inspected(door, address)], home)):
+                if not is_fine(ask([node, launcher, "--cli", *inspected(door, address, home)], home)):
                     failed.append(f"Inspector, {door}")
     return failed
 
@@ -49,11 +49,11 @@ def targets(server: RunningServer) -> dict[str, list[str]]:
     }
 
 
-def inspected(door: str, address: Sequence[str]) -> list[str]:
-    """Return how the Inspector is told of a door, and of what to call there."""
+def inspected(door: str, address: Sequence[str], home: Path) -> list[str]:
+    """Return how the Inspector is told of a door, and of what to call there. It hands no environment on."""
     call = ["--method", "tools/call", "--tool-name", "time_now", "--format", "json"]
     if door == "stdio":
-        return [*call, "--", *address]
+        return ["-e", f"LAR_HOME={home}", *call, "--", *address]
     return [*address, "--transport", door, *call]
 
 

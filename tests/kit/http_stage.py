@@ -1,9 +1,10 @@
 """The whole HTTP edge on a real port of the loopback, over the real runs and bus and a fake pool."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import anyio
@@ -22,6 +23,7 @@ from runtime.core.questions import QuestionBoard
 from runtime.core.recall import Recall
 from runtime.core.settings import AdmissionSettings, ServerSettings
 from runtime.core.states import ModelState
+from runtime.core.toolbox import OpenToolbox, Toolbox
 from runtime.core.tools import Hub, ServerBook
 from tests.kit.clock import FakeClock
 from tests.kit.fake_models import FakeJournal, FakeModels, known_model
@@ -55,6 +57,15 @@ class Stage:
     def openai(self, key: str = "no-key") -> AsyncOpenAI:
         """Return the official client for this server; it does not retry, so that tests see each answer."""
         return AsyncOpenAI(base_url=f"{self.address}/v1", api_key=key, max_retries=0)
+
+
+def _opening(*parts: object) -> OpenToolbox | None:
+    """Return what opens a toolbox of the parts that a test gave; it touches no other."""
+
+    async def get() -> Toolbox:
+        return cast("Callable[..., Toolbox]", Toolbox)(*parts)
+
+    return get if any(each is not None for each in parts) else None
 
 
 @asynccontextmanager
@@ -107,11 +118,9 @@ async def open_stage(
             started_at=clock.now(),
             address=lambda: server.address,
             recall=recall,
-            mcp=mcp,
-            hub=hub,
-            servers=servers,
-            questions=questions,
             gate=gate,
+            tools=_opening(hub, servers, mcp, questions),
+            has_sse=mcp is not None and mcp.has_sse,
         )
         server = HttpServer(create_app(deps), server_settings)
         await server.open()

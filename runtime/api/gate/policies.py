@@ -50,11 +50,11 @@ async def post_explain(request: web.Request) -> web.Response:
 async def _as_it_is(request: web.Request, form: QuestionForm) -> Question:
     """Return the question with what the hub knows of its tool; what the form says of it goes before."""
     question = read_question(form)
-    hub = request.app[DEPS].hub
-    if hub is None or question.resource.kind != "Tool":
+    opening = request.app[DEPS].tools
+    if opening is None or question.resource.kind != "Tool":
         return question
 
-    tool = await _find_tool(hub, form.resource)
+    tool = await _find_tool((await opening()).hub, form.resource)
     if tool is None:
         return question
     attributes = {**resource_of(tool).attributes, **form.attributes}

@@ -132,4 +132,4 @@ async def test_a_servers_question_is_shown_and_answered(tmp_path: Path, clock: F
 async def test_without_mcp_the_routes_say_so(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
         status, told = await ask(stage, "GET", "/api/mcp/servers")
-    assert (status, told["error"]["code"]) == (503, "mcp_closed")
+    assert (status, told["error"]["code"]) == (503, "mcp_off")
