@@ -4,11 +4,10 @@ The file may hold secrets of people who wrote them there, so it is for its owner
 """
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from runtime.core.writing import write_private
 from runtime.mcp.config import ConfigInvalid, ServerEntry, parse_document, parse_entry, servers_of
 
 
@@ -35,21 +34,6 @@ def remove_server(path: Path, name: str) -> bool:
 
     write_private(path, json.dumps(tree, indent=2, ensure_ascii=False) + "\n")
     return True
-
-
-def write_private(path: Path, text: str) -> None:
-    """Put a file in place in one step, readable for its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp: mode 0600
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(staged).replace(path)
-    except BaseException:
-        Path(staged).unlink(missing_ok=True)
-        raise
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from runtime.core.tool_facts import (
     ToolRequested,
     ToolStarted,
 )
-from runtime.core.tools import Asked, Caller, Progressed, TextContent, Tool, ToolResult
+from runtime.core.tools import Asked, Caller, Progressed, TextContent, Tool, ToolResult, resource_of
 from runtime.mcp.arguments import ArgumentCheck
 from runtime.mcp.calling import calling
 from runtime.mcp.convert import result_of, size_of
@@ -49,19 +49,7 @@ def gate_question(caller: Caller, tool: Tool, asked: Asked | None = None) -> Que
     return Question(
         principal=caller.principal,
         action="call_tool",
-        resource=GateResource(
-            kind="Tool",
-            id=tool.full_name,
-            attributes={
-                "server": tool.server,
-                "name": tool.name,
-                "trust": tool.trust,
-                "is_internal": tool.trust == "internal",
-                "is_read_only": tool.hints.is_read_only,
-                "is_destructive": tool.hints.is_destructive,
-                "is_open_world": tool.hints.is_open_world,
-            },
-        ),
+        resource=resource_of(tool),
         arguments={} if asked is None else asked.arguments,
         door=caller.door,
         session=caller.session,

@@ -15,7 +15,7 @@ import msgspec
 
 from runtime.core.errors import Fault, StoreDamaged
 from runtime.core.tools import Trust
-from runtime.mcp.config_file import write_private
+from runtime.core.writing import write_private
 
 logger = logging.getLogger(__name__)
 

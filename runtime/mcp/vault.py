@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
-from runtime.mcp.config_file import write_private
+from runtime.core.writing import write_private
 
 TOKENS_FILE = "mcp-tokens.bin"
 KEY_FILE = "mcp-tokens.key"

@@ -5,7 +5,6 @@ An append that was cut off by a crash is a broken last line, which is left out. 
 
 import logging
 import os
-import tempfile
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +14,7 @@ import msgspec
 
 from runtime.core.gate.words import Approval
 from runtime.core.ids import ApprovalId
+from runtime.core.writing import write_private
 
 APPROVALS_FILE = "approvals.jsonl"
 """In the home folder. It holds the arguments of calls, hence it is its owner's alone."""
@@ -92,16 +92,7 @@ class ApprovalLog:
             os.fsync(file.fileno())
 
     def _rewrite(self, records: list[ApprovalRecord]) -> None:
-        handle, staged = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.writelines(msgspec.json.encode(each) + b"\n" for each in records)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(staged).replace(self._path)
-        except BaseException:
-            Path(staged).unlink(missing_ok=True)
-            raise
+        write_private(self._path, b"".join(msgspec.json.encode(each) + b"\n" for each in records))
 
 
 def _newest(records: list[ApprovalRecord], most: int) -> list[ApprovalRecord]:

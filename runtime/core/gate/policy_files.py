@@ -1,12 +1,11 @@
 """Where policies lie, and how they are read: those that come with Lar, and the owner's own."""
 
-import os
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 from runtime.core.gate.policy_set import PolicySet, digest_of
 from runtime.core.gate.policy_words import Layer, PoliciesRefused, PolicyFault, PolicyFile
+from runtime.core.writing import write_private
 
 OWN_FOLDER = "policies"
 """Below the home folder."""
@@ -73,22 +72,7 @@ def add_policy(own: Path, policy: str, name: str) -> None:
     texts = read_texts(own)
     others = tuple(each for each in texts.files if each.name != after.name)
     PolicyTexts((*others, after), texts.schema).compiled()
-    _write_whole(path, after.text)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Give a file another text; a crash leaves the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(staged).replace(path)
-    except BaseException:
-        Path(staged).unlink(missing_ok=True)
-        raise
+    write_private(path, after.text)
 
 
 def _read_folder(folder: Path, layer: Layer) -> list[PolicyFile]:
