@@ -9,6 +9,7 @@ from runtime.cli.output import EXIT_FAILED, say, say_json
 from runtime.cli.place import find_place
 from runtime.instance import find_instance
 from runtime.mcp.sandbox import find_confinement
+from runtime.recall.seclusion import find_obstacle
 
 _SIGNS = {"ok": "✔", "warn": "!", "fail": "✖"}
 
@@ -20,7 +21,7 @@ def examine(chosen: argparse.Namespace) -> int:
     server = place.settings.server
     facts = anyio.run(collect_facts, place.home, server.port, server.host)
     checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
-    checks.append(_check_sandbox())
+    checks += [_check_sandbox(), _check_readers()]
     if own is not None:
         checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))
     if chosen.json:
@@ -39,6 +40,20 @@ def _check_sandbox() -> Check:
         verdict="warn",
         finding=f"local MCP servers are not confined: {confinement.reason}",
         fix="until then add only servers that you would run yourself",
+    )
+
+
+def _check_readers() -> Check:
+    obstacle = find_obstacle()
+    if not obstacle:
+        finding = "documents and repositories on this machine are read without a network"
+        return Check(name="readers", verdict="ok", finding=finding, fix="")
+    return Check(
+        name="readers",
+        verdict="warn",
+        finding=f"what reads documents could reach the network: {obstacle}",
+        fix="on Linux allow user namespaces (kernel.unprivileged_userns_clone, "
+        "kernel.apparmor_restrict_unprivileged_userns); else read what you trust",
     )
 
 

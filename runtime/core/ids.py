@@ -1,7 +1,6 @@
-"""Names for the identities that travel through Lar, and how a new one is made."""
+"""Names for the identities that travel through Lar, and how those are made that live no longer than it."""
 
 import secrets
-import time
 from typing import NewType
 
 RunId = NewType("RunId", str)
@@ -34,8 +33,3 @@ def new_run_id() -> RunId:
 def new_worker_id() -> WorkerId:
     """Return a fresh worker id."""
     return WorkerId(f"wrk_{secrets.token_hex(4)}")
-
-
-def new_id(prefix: str) -> str:
-    """Return a fresh id: the prefix (such as `vs_`), the time, chance. Later ones sort later."""
-    return f"{prefix}{time.time_ns() // 1_000_000:011x}{secrets.token_hex(8)}"

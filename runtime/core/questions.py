@@ -10,7 +10,8 @@ import msgspec
 
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, NotFound, RequestInvalid
-from runtime.core.ids import QuestionId, new_id
+from runtime.core.ids import QuestionId
+from runtime.core.minting import new_id
 from runtime.core.tool_facts import QuestionAnswered, QuestionAsked, ReachFact
 from runtime.core.tools import Elicitation, ElicitationAnswer
 

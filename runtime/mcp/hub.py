@@ -16,7 +16,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from runtime.core.errors import Conflict, Fault, NotFound, PolicyDenied, RequestInvalid
-from runtime.core.ids import new_id
+from runtime.core.minting import new_id
 from runtime.core.settings import McpServer
 from runtime.core.tools import (
     Asked,

@@ -15,7 +15,8 @@ from mcp.shared.exceptions import MCPError
 
 from runtime.core.errors import LarError
 from runtime.core.gate.principals import Principal
-from runtime.core.ids import CallId, new_id
+from runtime.core.ids import CallId
+from runtime.core.minting import new_id
 from runtime.core.tools import Asked, Caller, Hub, Tool, ToolResult
 from runtime.core.version import __version__
 from runtime.mcp.wire import contents_of, messages_of, prompt_of, resource_of, result_of, template_of, tool_of

@@ -13,7 +13,7 @@ import msgspec
 from runtime.core.clock import Clock
 from runtime.core.errors import Conflict, Fault, RequestInvalid
 from runtime.core.fact import Fact
-from runtime.core.ids import CollectionId, ModelId, TenantId, new_id
+from runtime.core.ids import CollectionId, ModelId, TenantId
 from runtime.core.knowledge import (
     Chunking,
     Collection,
@@ -23,6 +23,7 @@ from runtime.core.knowledge import (
     Expiry,
     NewCollection,
 )
+from runtime.core.minting import new_id
 from runtime.core.recall_facts import RecallForgotten
 from runtime.recall.counting import Numbers, count_contents
 from runtime.recall.marks import Marks, Shelfmark, add_space, no_collection

@@ -13,8 +13,9 @@ import anyio.to_thread
 import msgspec
 
 from runtime.core.errors import Fault, ModelUnavailable, RequestInvalid
-from runtime.core.ids import CollectionId, JobId, ModelId, TenantId, new_id
+from runtime.core.ids import CollectionId, JobId, ModelId, TenantId
 from runtime.core.knowledge import Chunking, Job, NewCollection, NewDocument, Query
+from runtime.core.minting import new_id
 from runtime.core.recall import Recall
 from runtime.recall.beir import BeirDocument, BeirQuery, read_beir
 from runtime.recall.metrics import mean, ndcg, percentile, recall, reciprocal_rank

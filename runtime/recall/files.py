@@ -10,8 +10,9 @@ from typing import Any
 
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, NotFound, StoreDamaged
-from runtime.core.ids import FileId, TenantId, new_id
+from runtime.core.ids import FileId, TenantId
 from runtime.core.knowledge import StoredFile
+from runtime.core.minting import new_id
 from runtime.recall.blobs import BlobStore
 from runtime.recall.truth import Pen, Truth
 

@@ -29,7 +29,11 @@ REST_S = 30.0
 _KEPT_VECTORS = 1024
 """Vectors of queries that are kept; 1.5 KiB each."""
 _QUERY_CHARACTERS = 4000
-"""What the models read of a query; beyond a thousand tokens it is a document, and its vector says little."""
+"""What an embedder reads of a query; beyond a thousand tokens its vector says little."""
+
+_RANKED_CHARACTERS = 800
+"""What a cross-encoder reads of a query: some 200 tokens, so that most of the smallest window, 512, is left
+for passages. What does not fit beside it is scored in parts, the smaller the room the more of them."""
 
 
 class Missing(NamedTuple):
@@ -96,7 +100,7 @@ class QueryModels:
         """Return how well each passage answers the query, greater is better."""
         try:
             with anyio.fail_after(RERANK_LIMIT_S):
-                scores = await self._embedder.rerank(model, text[:_QUERY_CHARACTERS], passages)
+                scores = await self._embedder.rerank(model, text[:_RANKED_CHARACTERS], passages)
         except TimeoutError:
             return Missing(f"Not reranked: {self._rest(model, RERANK_LIMIT_S)}")
         except LarError as failure:

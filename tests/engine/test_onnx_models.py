@@ -265,19 +265,22 @@ def test_a_documents_score_does_not_depend_on_the_others(child: Child, tmp_path:
     assert together == pytest.approx(alone, abs=1e-5)
 
 
-def test_a_document_that_is_too_long_is_cut_at_its_end_and_the_query_never(
+def test_a_document_that_is_too_long_with_its_query_is_refused_by_its_place(
     child: Child, tmp_path: Path
 ) -> None:
     model = load(child, write_ranker(tmp_path))
     query = "zebra zebra zebra house"
     room = LIMIT - 3 - len(query.split())
 
-    account = model.rerank(query, "zebra " * room + "house " * 4000, "zebra " * (room - 1) + "house " * 2)
+    refused = model.rerank(query, "zebra " * room, "zebra " * room + "house")
+    fitting = model.rerank(query, "zebra " * room, "zebra " * (room - 1) + "house")
 
-    # Words that the toy does not know count nothing: what is left of the second is one house.
-    assert account.scores == pytest.approx([0.5, squash(1.0)], abs=1e-5)
-    assert account.started is not None
-    assert account.started.prompt_tokens == 2 * LIMIT
+    assert refused.fault is not None
+    assert (refused.fault.code, refused.fault.param) == ("context_length_exceeded", "documents[1]")
+    # Words that the toy does not know count nothing.
+    assert fitting.scores == pytest.approx([0.5, squash(1.0)], abs=1e-5)
+    assert fitting.started is not None
+    assert fitting.started.prompt_tokens == 2 * LIMIT
 
 
 @pytest.mark.parametrize(("words", "size"), [(LIMIT - 3, f"{LIMIT} tokens"), (1500, "characters")])
@@ -287,7 +290,7 @@ def test_a_query_that_leaves_no_room_is_refused_by_name(
     model = load(child, write_ranker(tmp_path))
 
     refused = model.rerank("cat " * words, "a dog", "the cat")
-    fitting = model.rerank("cat " * (LIMIT - 4), "a dog", "the cat")
+    fitting = model.rerank("cat " * (LIMIT - 5), "a dog", "the cat")
 
     assert refused.fault is not None
     assert (refused.fault.code, refused.fault.param) == ("context_length_exceeded", "query")

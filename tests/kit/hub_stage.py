@@ -8,7 +8,8 @@ from typing import Any
 
 from runtime.core.clock import SystemClock
 from runtime.core.gate.principals import OWNER
-from runtime.core.ids import CallId, RunId, TenantId, new_id
+from runtime.core.ids import CallId, RunId, TenantId
+from runtime.core.minting import new_id
 from runtime.core.settings import McpServer, McpSettings
 from runtime.core.tool_facts import ReachFact
 from runtime.core.tools import Asked, Caller, Progressed, TextContent, ToolResult

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from runtime.core.fact import Fact
-from runtime.core.ids import ChunkId, CollectionId, DocumentId, ModelId, TenantId, new_id
+from runtime.core.ids import ChunkId, CollectionId, DocumentId, ModelId, TenantId
 from runtime.core.knowledge import Document, NewCollection
+from runtime.core.minting import new_id
 from runtime.recall.blobs import BlobStore
 from runtime.recall.collections import EmbeddingDefaults, Prefixes, StoredCollections
 from runtime.recall.connection import Limits

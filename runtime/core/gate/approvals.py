@@ -24,7 +24,8 @@ from runtime.core.gate.approval_rules import (
 )
 from runtime.core.gate.approval_store import ApprovalRecord, ApprovalStore
 from runtime.core.gate.words import Answer, Approval, ApprovalStatus, Question
-from runtime.core.ids import ApprovalId, RunId, TenantId, new_id
+from runtime.core.ids import ApprovalId, RunId, TenantId
+from runtime.core.minting import new_id
 from runtime.core.tool_facts import ApprovalAnswered, ApprovalAsked
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runtime.core.errors import Fault, NotFound
-from runtime.core.ids import DocumentId, JobId, new_id
+from runtime.core.ids import DocumentId, JobId
 from runtime.core.knowledge import Document, DocumentStatus, NewDocument
+from runtime.core.minting import new_id
 from runtime.recall.blobs import Blob
 from runtime.recall.documents import NewRow, insert_documents, remove_documents
 from runtime.recall.ingest.tasks import (

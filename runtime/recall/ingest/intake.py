@@ -9,8 +9,9 @@ from pathlib import Path
 
 from runtime.core.errors import Fault, RequestInvalid
 from runtime.core.filters import Attributes
-from runtime.core.ids import CollectionId, DocumentId, FileId, JobId, TenantId, new_id
+from runtime.core.ids import CollectionId, DocumentId, FileId, JobId, TenantId
 from runtime.core.knowledge import Chunking, Document, DocumentStatus, Job, NewDocument, StoredChunk
+from runtime.core.minting import new_id
 from runtime.core.recall_facts import RecallForgotten
 from runtime.recall.blobs import Blob
 from runtime.recall.ingest.adding import Added, Adding, Given

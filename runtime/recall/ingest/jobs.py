@@ -12,8 +12,9 @@ import anyio
 import msgspec
 
 from runtime.core.errors import Conflict, Fault, NotFound
-from runtime.core.ids import CollectionId, DocumentId, JobId, SourceId, TenantId, new_id
+from runtime.core.ids import CollectionId, DocumentId, JobId, SourceId, TenantId
 from runtime.core.knowledge import DocumentFault, Job, JobFailure, JobKind
+from runtime.core.minting import new_id
 from runtime.recall.ingest.stores import Stores
 from runtime.recall.ingest.tasks import (
     EndedJob,

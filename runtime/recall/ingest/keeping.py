@@ -59,13 +59,14 @@ def pack(stores: Stores, parts: Sequence[Part], vectors: Sequence[bytes]) -> Pac
             continue
 
         found = to_halves([vectors[index] for index in indexes], embedding.dimensions)
-        halves[home] = []
+        fit: dict[ChunkId, bytes] = {}  # a fill and a document under way may both have brought a chunk
         for index, half in zip(indexes, found, strict=True):
             text = parts[index].text
             if isinstance(half, Unfit):
                 unfit.setdefault(text.document, half)
             else:
-                halves[home].append((text.chunk, half))
+                fit[text.chunk] = half
+        halves[home] = [*fit.items()]
     return Packed(halves, unfit)
 
 

@@ -3,7 +3,8 @@
     units ──► compose ──► the next batch waits ──► two batches at the model ──► one transaction each
 
 While one batch is computed the next one is made, so the model never waits for Lar. A model that cannot be
-reached holds everything here back, longer each time; a document that it cannot take fails alone.
+reached holds everything here back, longer each time; a document that it cannot take fails alone. Where the
+model stays away, documents end with their words, and a fill goes on waiting for it.
 """
 
 import logging
@@ -26,6 +27,7 @@ from runtime.recall.ingest.reading import fail_document
 from runtime.recall.ingest.stores import Stores
 from runtime.recall.ingest.turns import next_waiting
 from runtime.recall.ingest.units import Batch, Size, Unit, compose
+from runtime.recall.ingest.words_alone import end_with_words
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ _LINGER_S = 0.25
 _DEATHS = 3
 """So often in a row may a model die over batches, until each document is tried alone."""
 _FATAL = ("worker_died", "worker_silent")
+_COMING = ("model_installing", "queue_full", "queue_timeout", "shutting_down")
+"""With these a model says that it will be there by itself: it is waited for, however long."""
 
 
 class LaneKey(NamedTuple):
@@ -57,6 +61,8 @@ class Patience:
     """A model that cannot be reached is asked again after the first, at last after the longest rest."""
     batch_limit_s: float = 600.0
     """For one batch, loading the model included; then the model is taken for hung."""
+    absent_limit_s: float = 60.0
+    """So long documents wait for a model that is unknown, cannot be installed or does not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Ends:
     """A fill has nothing left; it may be begun anew or be dropped."""
     failed: Callable[[Unit, DocumentId, DocumentFault], Awaitable[None]]
     """A document that the model cannot take."""
+    heal: Callable[[int], None]
+    """Have a namespace filled whose documents ended without vectors."""
 
 
 class Lane:
@@ -85,6 +93,7 @@ class Lane:
         self._size = Size()
         self._rest_s = patience.first_rest_s
         self._deaths = 0
+        self._absent_since: float | None = None
 
     def add_fill(self, fill: Unit) -> None:
         """Embed what a fill stands for, too, unless that is being done."""
@@ -262,6 +271,7 @@ class Lane:
         documents = batch.documents
         if not is_of_texts:
             batch.give_back()
+            await self._end_with_words(problem.fault)
             await self._rest(f"Waiting for the model '{self._key.model}': {problem.fault.message}")
         elif len(documents) > 1:
             for part in batch.split():
@@ -270,6 +280,29 @@ class Lane:
             batch.give_back()
             fault = DocumentFault(code="embedding_failed", message=problem.fault.message)
             await self._fail(batch, documents[0], fault)
+
+    async def _end_with_words(self, fault: Fault) -> None:
+        """Let documents wait no longer for a model that has been away for long; their vectors may follow."""
+        now = self._stores.clock.monotonic()
+        if fault.code in _COMING:
+            self._absent_since = None
+            return
+
+        self._absent_since = now if self._absent_since is None else self._absent_since
+        if now - self._absent_since < self._patience.absent_limit_s:
+            return
+
+        ended = await end_with_words(self._stores, self._namespaces(), fault.message)
+        if not ended:
+            return
+
+        logger.warning("documents have no vectors", extra={"model": self._key.model, "documents": len(ended)})
+        documents = {each.document for each in ended}
+        for unit in self._units:
+            unit.is_dropped = unit.is_dropped or unit.document in documents
+        self._sweep()
+        for ns in {each.ns for each in ended}:
+            self._ends.heal(ns)
 
     async def _rest(self, why: str) -> None:
         """Leave the model alone for a while, longer each time."""
@@ -280,6 +313,7 @@ class Lane:
 
     def _note_success(self, batch: Batch) -> None:
         self._rest_s = self._patience.first_rest_s
+        self._absent_since = None
         self._stores.live.held.pop(self._key.model, None)
         if not batch.is_apart:
             self._deaths = 0

@@ -15,8 +15,9 @@ from functools import partial
 
 import anyio
 
-from runtime.core.ids import DocumentId, JobId, new_id
+from runtime.core.ids import DocumentId, JobId
 from runtime.core.knowledge import DocumentFault, JobFailure
+from runtime.core.minting import new_id
 from runtime.recall.ingest.jobs import DurableJobs
 from runtime.recall.ingest.stores import Stores, tell_soon
 from runtime.recall.ingest.tasks import (
@@ -29,6 +30,7 @@ from runtime.recall.ingest.tasks import (
     insert_job,
 )
 from runtime.recall.ingest.units import Unit, embedding_of
+from runtime.recall.ingest.words_alone import namespaces_to_fill, take_notes_away
 from runtime.recall.marks import Shelfmark
 from runtime.recall.truth import Pen
 
@@ -92,7 +94,7 @@ class Fills:
         self._begin(Unit(ns, mark.space))
 
     async def restore(self) -> None:
-        """Take up what a former process left: re-embeddings, items without vectors, vectors of old spaces."""
+        """Take up what a former process left: re-embeddings, what has no vectors, vectors of old spaces."""
         self._loop = asyncio.get_running_loop()
         rows = await self._stores.truth.read(
             "SELECT id, ns FROM job WHERE kind = 'reembed' AND is_open AND finished_at IS NULL"
@@ -107,8 +109,9 @@ class Fills:
                 )
                 skipped = {DocumentId(row[0]) for row in failed}
                 self._begin(Unit(ns, mark.next_space, job=JobId(job), skipped=skipped))
+        lacking = await namespaces_to_fill(self._stores.truth)
         for mark in self._stores.marks.all_marks():
-            if mark.kind == "memory":
+            if mark.kind == "memory" or mark.ns in lacking:
                 self.heal(mark.ns)
 
     async def filled(self, unit: Unit) -> None:
@@ -116,6 +119,7 @@ class Fills:
         if unit.job is None:
             if unit.is_over:  # else it was begun anew a moment ago
                 self._drop(unit)
+                await take_notes_away(self._stores, unit.ns)
             return
 
         now = self._stores.clock.now()

@@ -52,7 +52,7 @@ class VectorStage:
                 self._lanes[key].add_fill(fill)
 
     def _lane(self, key: LaneKey) -> Lane:
-        ends = Ends(filled=self._fills.filled, failed=self._fills.failed)
+        ends = Ends(filled=self._fills.filled, failed=self._fills.failed, heal=self._fills.heal)
         return Lane(self._stores, self._embedder, key, self._patience, ends)
 
     def _stop(self, documents: Sequence[DocumentId]) -> None:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from runtime.core.ids import ItemId, new_id
+from runtime.core.ids import ItemId
 from runtime.core.memories import Item, NewItem, Remembered
+from runtime.core.minting import new_id
 from runtime.recall.marks import Shelfmark
 from runtime.recall.memory.history import Diary
 from runtime.recall.memory.likeness import NEAR_BITS, Print, features_of, is_near

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from runtime.core.ids import ItemId, new_id
+from runtime.core.ids import ItemId
 from runtime.core.memories import Item, ItemChange
+from runtime.core.minting import new_id
 from runtime.recall.marks import Shelfmark
 from runtime.recall.memory.checks import check_span, conflict
 from runtime.recall.memory.history import Diary

@@ -1,4 +1,7 @@
-"""The process that reads documents: no server, no network, no other file than the document; bounded memory.
+"""The process that reads documents: bounded memory, and no network where that can be had.
+
+On Linux it leaves the network before it reads, if the system lets it; elsewhere it could reach what the user
+can. It is told of no other file than the document, but has the rights of the user.
 
 Requests come on stdin, answers go to a duplicate of stdout; fd 1 itself leads nowhere, since C libraries
 print. It ends with its parent, after a number of documents (libraries leak), and when nobody asks for long.
@@ -18,6 +21,7 @@ import msgspec
 
 from runtime.recall.parse.reading import answer_to
 from runtime.recall.parse.wire import BEGUN, EXIT_MEMORY, LENGTH, decode_request, encode
+from runtime.recall.seclusion import leave_network
 
 _DOCUMENTS = 200
 _IDLE_S = 60.0
@@ -33,6 +37,7 @@ _IS_LINUX = sys.platform == "linux"
 def main() -> None:
     """Read documents until stdin ends."""
     parent = os.getppid()
+    leave_network()  # where it is refused the document is read all the same: 'lar doctor' says so
     if _IS_LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     incoming, outgoing = _take_pipes()

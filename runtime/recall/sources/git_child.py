@@ -1,7 +1,8 @@
 """The process that reads a repository: fetches one commit, tells its files, writes blobs that are asked for.
 
 Bounded memory and bounded files; it ends with its parent. Names of the repository are data: no path on disk
-is built of one.
+is built of one. For a repository on this machine it leaves the network first, where the system lets it; for
+another one it needs the network, and its connections go to the judged addresses alone.
 """
 
 import ctypes
@@ -27,6 +28,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from runtime.core.knowledge import DocumentFault
+from runtime.recall.seclusion import leave_network
 from runtime.recall.sources.choosing import VENDORED, Choice
 from runtime.recall.sources.git_pool import Elsewhere, pinned_pools
 from runtime.recall.sources.git_wire import Answer, Blob, Failed, Order, Tree, Written
@@ -59,6 +61,8 @@ def main() -> None:
     outgoing = os.dup(1)
     os.dup2(2, 1)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    if order.path:
+        leave_network()  # where it is refused the repository is read all the same: 'lar doctor' says so
     most = max(order.most_pack_bytes, order.most_bytes)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:

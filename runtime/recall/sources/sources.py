@@ -11,8 +11,9 @@ import anyio.to_thread
 from anyio.abc import TaskStatus
 
 from runtime.core.errors import Fault, RequestInvalid
-from runtime.core.ids import CollectionId, SourceId, TenantId, new_id
+from runtime.core.ids import CollectionId, SourceId, TenantId
 from runtime.core.knowledge import Job, NewSource, Source
+from runtime.core.minting import new_id
 from runtime.core.recall_facts import RecallForgotten
 from runtime.recall.ingest.stores import tell_soon
 from runtime.recall.ingest.tasks import end_tasks

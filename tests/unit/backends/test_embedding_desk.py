@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from runtime.backends.engines.embedding.desk import Desk
-from runtime.backends.engines.embedding.encoder import EncodeFailed, QueryTooLong
+from runtime.backends.engines.embedding.encoder import EncodeFailed
 from runtime.backends.engines.embedding.vectors import unpack
 from runtime.backends.protocol import (
     Detokenize,
@@ -31,9 +31,8 @@ class NotedEncoder:
     batch_tokens = 120
     is_padded = True
 
-    def __init__(self, *, is_ranker: bool = False, cuts_documents: bool = False) -> None:
+    def __init__(self, *, is_ranker: bool = False) -> None:
         self.is_ranker = is_ranker
-        self.cuts_documents = cuts_documents
         self.batches: list[list[int]] = []
         self.problem: Exception | None = None
         self.answer: list[float] | None = None
@@ -46,11 +45,6 @@ class NotedEncoder:
         return list(tokens)
 
     def pair(self, query: str, document: str) -> list[int]:
-        if self.cuts_documents:
-            if len(query) >= self.limit:
-                raise QueryTooLong(len(query))
-            document = document[: self.limit - len(query)]
-
         return [ord(each) for each in query + document]
 
     def spell(self, token: int) -> bytes:
@@ -162,22 +156,15 @@ def test_a_ranker_reads_each_document_with_the_query() -> None:
     assert scored.scores == pytest.approx([1 / (1 + math.exp(-5)), 1 / (1 + math.exp(-3))])
 
 
-def test_a_ranker_that_cuts_reads_the_beginning_of_a_document_of_any_length() -> None:
-    encoder = NotedEncoder(is_ranker=True, cuts_documents=True)
+@pytest.mark.parametrize("length", [99, 7000])
+def test_a_document_that_is_too_long_with_its_query_is_refused_by_its_place(length: int) -> None:
+    encoder = NotedEncoder(is_ranker=True)
     desk = Desk(encoder)
-    desk.submit(Rerank(seq=1, query="ab", documents=["x" * 7000]))
-
-    frames = steps_until_quiet(desk)
-
-    assert encoder.batches == [[100]]
-    assert [type(frame) for frame in frames] == [Started, Scored, Finished]
-
-
-def test_a_ranker_that_does_not_cut_refuses_the_document() -> None:
-    desk = Desk(NotedEncoder(is_ranker=True))
-    desk.submit(Rerank(seq=1, query="ab", documents=["fine", "x" * 99]))
+    desk.submit(Rerank(seq=1, query="ab", documents=["fine", "x" * length]))
 
     (failed,) = steps_until_quiet(desk)
+
+    assert encoder.batches == []
 
     assert isinstance(failed, Failed)
     assert (failed.fault.code, failed.fault.param) == ("context_length_exceeded", "documents[1]")
@@ -185,7 +172,7 @@ def test_a_ranker_that_does_not_cut_refuses_the_document() -> None:
 
 @pytest.mark.parametrize(("length", "size"), [(100, "100 tokens"), (7000, "7000 characters")])
 def test_a_query_that_leaves_no_room_for_a_document_is_refused_by_name(length: int, size: str) -> None:
-    desk = Desk(NotedEncoder(is_ranker=True, cuts_documents=True))
+    desk = Desk(NotedEncoder(is_ranker=True))
     desk.submit(Rerank(seq=1, query="q" * length, documents=["fine", "x"]))
 
     (failed,) = steps_until_quiet(desk)

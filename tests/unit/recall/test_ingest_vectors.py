@@ -15,6 +15,7 @@ from runtime.core.knowledge import Job
 from runtime.recall.ingest.ingestion import Pace
 from runtime.recall.ingest.lane import OPEN_UNITS, Patience
 from runtime.recall.ingest.units import Size
+from tests.kit.clock import FakeClock
 from tests.kit.embedder import MODEL, WordEmbedder, vector_of
 from tests.kit.ingest_stage import Stage, open_stage, text
 
@@ -96,6 +97,64 @@ async def test_rests_grow_longer_and_are_bounded(tmp_path: Path) -> None:
     embedder = WordEmbedder(before=_before)
     async with open_stage(tmp_path, embedder=embedder, pace=Pace(patience=patience)) as stage:
         assert (await stage.taken_in(text("a.txt", "apples")))[0].done == 1
+
+
+async def test_documents_of_a_model_that_stays_away_end_with_their_words_and_a_note(tmp_path: Path) -> None:
+    clock, embedder = FakeClock(), WordEmbedder(installed=())
+    patience = Patience(first_rest_s=0.001, longest_rest_s=0.002, absent_limit_s=60)
+    async with open_stage(tmp_path, embedder=embedder, clock=clock, pace=Pace(patience=patience)) as stage:
+        job, (first, second) = await stage.add(text("a.txt", "apples", "pears"), text("b.txt", "plums"))
+        await _held(stage, job)
+        assert (await stage.ingestion.documents.find(LOCAL_TENANT, first.id)).status == "in_progress"
+
+        clock.advance(61)
+        ended = await stage.over(job)
+        assert (ended.status, ended.done, ended.failed) == ("completed", 2, 0)
+        for each in (first, second):
+            found = await stage.ingestion.documents.find(LOCAL_TENANT, each.id)
+            assert found.status == "completed"
+            assert "'words' is not installed" in found.notes[0]
+        assert await stage.count("work") == await stage.count("vector") == 0
+
+        # The model is given up already: who comes later waits no more than a rest.
+        _, (third,) = await stage.taken_in(text("c.txt", "cherries"))
+        assert third.notes
+
+        embedder.installed.add(MODEL)
+        while (await stage.ingestion.documents.find(LOCAL_TENANT, first.id)).notes:
+            await anyio.lowlevel.checkpoint()
+        assert await stage.count("vector") == 4
+        await stage.check()
+        assert (await stage.taken_in(text("d.txt", "figs")))[1][0].notes == ()
+
+
+async def test_vectors_follow_after_a_restart_as_well(tmp_path: Path) -> None:
+    pace = Pace(patience=Patience(first_rest_s=0.001, longest_rest_s=0.002, absent_limit_s=0))
+    async with open_stage(tmp_path, embedder=WordEmbedder(installed=()), pace=pace) as stage:
+        _, (document,) = await stage.taken_in(text("a.txt", "apples", "pears"))
+        assert document.notes
+
+    async with open_stage(tmp_path, pace=pace) as stage:
+        while (await stage.ingestion.documents.find(LOCAL_TENANT, document.id)).notes:
+            await anyio.lowlevel.checkpoint()
+        assert await stage.count("vector") == 2
+        await stage.check()
+
+
+async def test_a_model_that_is_being_installed_is_waited_for_however_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    async def _before(texts: Sequence[str]) -> None:
+        clock.advance(600)
+        if len(embedder.batches) <= 5:
+            raise AWAY
+
+    embedder = WordEmbedder(before=_before)
+    patience = Patience(first_rest_s=0.001, longest_rest_s=0.002)
+    async with open_stage(tmp_path, embedder=embedder, clock=clock, pace=Pace(patience=patience)) as stage:
+        _, (document,) = await stage.taken_in(text("a.txt", "apples"))
+        assert document.notes == ()
+        await stage.check()
 
 
 async def test_a_text_that_the_model_refuses_fails_its_document_alone(tmp_path: Path) -> None:

@@ -493,6 +493,24 @@ async def test_an_installed_cross_encoder_reads_the_best_again(stage: SearchStag
     assert [hit.scores.rerank for hit in reread.hits if hit.scores] == [1.0, 0.5]
 
 
+async def test_a_long_question_leaves_a_cross_encoder_room_for_passages(
+    stage: SearchStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books = await stage.collection("books")
+    await stage.document(books, "a", "river")
+    stage.words.installed.add(READER)
+    asked: list[str] = []
+
+    async def _rerank(model: ModelId, query: str, texts: Sequence[str]) -> list[float]:
+        asked.append(query)
+        return [1.0 for _ in texts]
+
+    monkeypatch.setattr(stage.words, "rerank", _rerank)
+    await find(stage, "river " * 1000)
+
+    assert [len(each) for each in asked] == [800]
+
+
 async def test_a_cross_encoder_that_was_named_and_is_not_there_is_told(stage: SearchStage) -> None:
     books = await stage.collection("books")
     await stage.document(books, "a", "river")

@@ -8,14 +8,6 @@ class EncodeFailed(Exception):
     """The library could not compute a batch; the message says why."""
 
 
-class QueryTooLong(Exception):
-    """The query of a pair leaves no room for any document; `tokens` is what it takes."""
-
-    def __init__(self, tokens: int) -> None:
-        super().__init__(f"{tokens} tokens")
-        self.tokens = tokens
-
-
 class Encoder(Protocol):
     """A loaded embedding model."""
 
@@ -33,8 +25,6 @@ class Encoder(Protocol):
     """Whether every row of a batch costs as much as its longest one."""
     is_ranker: bool
     """Whether it scores pairs of query and document, and makes no vectors."""
-    cuts_documents: bool
-    """Whether a ranker reads the beginning of a document that is too long, in place of refusing it."""
 
     def tokenize(self, text: str, *, adds_special: bool, parses_special: bool) -> list[int]:
         """Return the tokens of a text."""
@@ -43,7 +33,7 @@ class Encoder(Protocol):
         """Put the special tokens around that the model expects, where they are not there already."""
 
     def pair(self, query: str, document: str) -> list[int]:
-        """Return the tokens of a query with a document, as a ranker reads them. May raise QueryTooLong."""
+        """Return the tokens of a query with a document, as a ranker reads them; nothing is cut."""
 
     def spell(self, token: int) -> bytes:
         """Return the bytes that one token stands for."""

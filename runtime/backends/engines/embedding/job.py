@@ -9,7 +9,7 @@ An input whose tokens cannot fit is refused before anything is computed.
 from collections.abc import Sequence
 from typing import Literal
 
-from runtime.backends.engines.embedding.encoder import Encoder, QueryTooLong
+from runtime.backends.engines.embedding.encoder import Encoder
 from runtime.backends.engines.embedding.planner import Piece, Turn
 from runtime.backends.engines.embedding.vectors import cosine, pack_unit, squash
 from runtime.backends.protocol import Content, Embed, Embedded, Fault, Finished, Rerank, Scored, Started
@@ -119,8 +119,8 @@ class Job:
                 message = f"'{param}' {why}; the model's tokens are 0 to {encoder.vocabulary - 1}."
                 raise Unfit(Fault(code="invalid_request", message=message, param=param))
 
-        is_cut = encoder.is_ranker and encoder.cuts_documents
-        if not is_cut and len(text) > encoder.limit * _CHARACTERS_PER_TOKEN:
+        self._check_query()
+        if len(text) > encoder.limit * _CHARACTERS_PER_TOKEN:
             raise _too_long(
                 param, f"{len(text)} {'characters' if isinstance(text, str) else 'tokens'}", encoder
             )
@@ -131,6 +131,7 @@ class Job:
             raise Unfit(Fault(code="invalid_request", message=message, param=param))
 
         if len(row) > encoder.limit:
+            self._check_room()
             raise _too_long(param, f"{len(row)} tokens", encoder)
 
         return row
@@ -140,20 +141,22 @@ class Job:
             return self._encoder.wrap(text)
 
         if self._encoder.is_ranker and isinstance(self._work, Rerank):
-            return self._pair(self._work.query, text)
+            return self._encoder.pair(self._work.query, text)
 
         return self._encoder.tokenize(text, adds_special=True, parses_special=False)
 
-    def _pair(self, query: str, document: str) -> list[int]:
-        encoder = self._encoder
-        if len(query) > encoder.limit * _CHARACTERS_PER_TOKEN:
-            raise _too_long("query", f"{len(query)} characters", encoder)
+    def _check_query(self) -> None:
+        """Raise Unfit for a ranker's query that is not even read."""
+        if self._again > self._encoder.limit * _CHARACTERS_PER_TOKEN:
+            raise _too_long("query", f"{self._again} characters", self._encoder)
 
-        try:
-            return encoder.pair(query, document)
-        except QueryTooLong as long:
-            size = f"{long.tokens} tokens, which leave no room for a document"
-            raise _too_long("query", size, encoder) from long
+    def _check_room(self) -> None:
+        """Raise Unfit where a ranker's query leaves no room for any document."""
+        if self._encoder.is_ranker and isinstance(self._work, Rerank):
+            alone = len(self._encoder.pair(self._work.query, ""))
+            if alone >= self._encoder.limit:
+                size = f"{alone} tokens, which leave no room for a document"
+                raise _too_long("query", size, self._encoder)
 
     def _param(self, index: int) -> str:
         if isinstance(self._work, Embed):

@@ -59,7 +59,6 @@ class LlamaEncoder:
 
     name = "llama"
     is_padded = False
-    cuts_documents = False
 
     def __init__(self, pointer: Any, vocabulary: Vocabulary, tuning: Tuning) -> None:
         """Make the context. Raises LoadRefused."""

@@ -30,7 +30,6 @@ class OnnxEncoder:
 
     name = "onnx"
     is_padded = True
-    cuts_documents = True
 
     def __init__(self, graph: Graph, words: Words, poolings: Sequence[Pooling], tuning: Tuning) -> None:
         self._graph = graph
@@ -47,7 +46,7 @@ class OnnxEncoder:
     def description(self) -> str:
         """What it is, for people."""
         if self.is_ranker:
-            return "ONNX cross-encoder; a document that is too long with its query is cut at its end"
+            return "ONNX cross-encoder"
 
         pooled = f"{' and '.join(self._poolings)} pooling"
         how = pooled if self._graph.output.kind == "states" else f"as {self._graph.output.name}"
@@ -62,8 +61,8 @@ class OnnxEncoder:
         return self._words.wrap(tokens)
 
     def pair(self, query: str, document: str) -> list[int]:
-        """Return query and document as one row, the document cut where it must. Raises QueryTooLong."""
-        return self._words.pair(query, document, self.limit)
+        """Return query and document as one row."""
+        return self._words.pair(query, document)
 
     def spell(self, token: int) -> bytes:
         """Return a token as the vocabulary spells it."""

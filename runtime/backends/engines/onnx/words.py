@@ -10,13 +10,10 @@ from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
 
-from runtime.backends.engines.embedding.encoder import QueryTooLong
 from runtime.backends.engines.onnx.beside import Beside, find_beside
 from runtime.backends.engines.onnx.refusal import first_line, refused
 
 TOKENIZER_FILE = "tokenizer.json"
-_CHARACTERS_PER_TOKEN = 64
-"""Of a document no more is read than so many for each token that the model takes."""
 _PADDING = ("[PAD]", "<pad>", "<|pad|>")
 
 
@@ -52,25 +49,10 @@ class Words:
 
         return row
 
-    def pair(self, query: str, document: str, limit: int) -> list[int]:
-        """Return query and document as one row; the document's end is cut off where both are too long.
-
-        Raises QueryTooLong where the query leaves no room for a document.
-        """
+    def pair(self, query: str, document: str) -> list[int]:
+        """Return query and document as one row, however long."""
         self._tokenizer.encode_special_tokens = True
-        read = document[: limit * _CHARACTERS_PER_TOKEN]
-        encoding = self._tokenizer.encode(self._lower(query), self._lower(read))
-        row, owners = list(encoding.ids), encoding.sequence_ids
-        excess = len(row) - limit
-        if excess <= 0:
-            return row
-
-        size = owners.count(1)
-        if size <= excess:
-            raise QueryTooLong(len(row) - size)
-
-        end = owners.index(1) + size
-        return row[: end - excess] + row[end:]
+        return list(self._tokenizer.encode(self._lower(query), self._lower(document)).ids)
 
     @property
     def tells_texts_apart(self) -> bool:

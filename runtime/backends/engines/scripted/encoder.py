@@ -24,7 +24,6 @@ class ScriptedEncoder:
     vocabulary = SIZE
     is_padded = False
     is_ranker = False
-    cuts_documents = False
 
     def __init__(self, vocabulary: Vocabulary, limit: int) -> None:
         self.limit = limit
