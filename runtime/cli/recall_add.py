@@ -97,7 +97,7 @@ async def _settle(recall: RemoteRecall, chosen: argparse.Namespace, outcome: Out
     outcome.jobs = [await follow(recall, each, view) for each in outcome.jobs]
     for job in outcome.jobs:
         outcome.failures += job.failures
-        if job.fault is not None:
+        if job.fault is not None and job.source is None:  # a source says itself why it failed
             outcome.failures.append(JobFailure(name=job.id, fault=job.fault))
     outcome.documents = [
         await recall.documents.find(TENANT, each.id) if each.status == "in_progress" else each
