@@ -331,7 +331,7 @@ def test_reasoning_before_a_call_or_an_answer_never_shows_as_text(child: Child, 
         Tuning(context_tokens=1024, sequences=2, threads=2, chat_template=template),
         _ignore,
     )
-    ends_soon = "Short thoughts end with </think> at once. For example: hm.\n</think>\n"
+    ends_soon = "Thoughts end with </think> soon. For example:\n<think>\nHm, that is easy.\n</think>\n"
 
     called, answered = submit_all(
         Ledger(engine),

@@ -51,8 +51,8 @@ class LarScreen(Screen[None]):
 
     def show(self) -> None:
         """Draw the view as it is now."""
-        if not self.is_mounted:
-            return
+        if not self.is_mounted or not self.query(Status):
+            return  # not there yet, or on its way out: what is on the screen goes before the screen
 
         view, now = self.console.view, self.console.clock.monotonic()
         self.query_one(Status).show(view, self.TITLE_WORD, now)

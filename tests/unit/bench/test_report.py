@@ -176,7 +176,7 @@ def test_the_command_line_names_benchmarks_and_sizes() -> None:
 
     assert names == ["inference"]
     assert (options.size, options.rounds) == ("quick", 3)
-    assert read_arguments([])[0] == ["startup", "journal", "serving", "inference", "recall"]
+    assert read_arguments([])[0] == ["startup", "journal", "serving", "inference", "recall", "mcp", "gate"]
 
 
 def test_an_unknown_benchmark_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
