@@ -31,6 +31,8 @@ make bench ARGS="recall --chunks 10000 100000"               # sizes of your own
   reranker (RRF). Chroma's local store ranks by vectors alone: what stands as its hybrid is that.
 - Lar stores documents of 50 chunks with their attributes. What it takes from a fresh commit to the first
   answer (the text index follows, vectors are read into memory) is its *index*.
+- Sizes may come from different hours, so systems are compared within a table, never across; the one of
+  500,000 was made beside other work, which its latencies show.
 - Ingestion is what the stores take when the vectors are there already; making them takes far longer and is
   the embedder's business."""
 
