@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import anyio
 import msgspec
 from aiohttp import web
 
@@ -31,6 +32,8 @@ _GROUPS = frozenset(f"{kind.partition('.')[0]}.*" for kind in KINDS)
 _PARAMETERS = frozenset({"after", "last", "kinds", "run_id", "follow"})
 _LAST_LIMIT = 100_000
 """How many facts of the past `last` may ask for at once."""
+_SETTLE_LIMIT_S = 2.0
+"""How long a reader that does not follow waits for the newest facts to be stored."""
 
 Send = Callable[[Envelope], Awaitable[None]]
 
@@ -142,6 +145,10 @@ async def get_events(request: web.Request) -> web.StreamResponse:
     deps = request.app[DEPS]
     wish = parse_wish(request)
     start = await _start_of(deps, wish)
+    if not wish.follow:
+        # Who reads once reads what is stored; where the disk refuses, health tells, and memory answers.
+        with anyio.move_on_after(_SETTLE_LIMIT_S):
+            await deps.journal.settle(deps.bus.last_seq)
     history = History(deps.bus, deps.journal, wish, min(start, deps.bus.last_seq))
     stream = SseStream(request)
 

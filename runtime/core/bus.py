@@ -69,6 +69,10 @@ class Subscription:
         with anyio.move_on_after(limit_s):
             await self._rouse.wait()
 
+    def rouse(self) -> None:
+        """End a lingering: somebody waits for what has gathered."""
+        self._rouse.set()
+
     def _is_filling(self) -> bool:
         return len(self._buffer) * 2 >= self._capacity
 

@@ -83,6 +83,9 @@ class Journal(Protocol):
     async def append(self, envelopes: Sequence[Envelope]) -> None:
         """Store facts; returns once they survive a crash of this process and of the machine."""
 
+    async def settle(self, seq: int) -> None:
+        """Return once every fact of the bus up to `seq` is stored; waits as long as the disk refuses."""
+
     async def read(self, query: EventQuery) -> list[Envelope]:
         """Return stored facts, oldest first."""
 

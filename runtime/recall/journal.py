@@ -61,6 +61,10 @@ class DuckJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._is_healthy = True
+        self._settled = 0
+        self._awaited = 0
+        self._moved = anyio.Event()
+        self._kept: Subscription | None = None
 
     @property
     def is_healthy(self) -> bool:
@@ -86,6 +90,16 @@ class DuckJournal:
 
         await self._database.write(_insert)
 
+    async def settle(self, seq: int) -> None:
+        """Return once every fact of the bus up to `seq` is stored; at once where no bus is kept.
+
+        Waits as long as the disk refuses: whoever cannot wait for that sets a bound.
+        """
+        self._awaited = max(self._awaited, seq)
+        while self._kept is not None and self._settled < seq:
+            self._kept.rouse()
+            await self._moved.wait()
+
     async def read(self, query: EventQuery) -> list[Envelope]:
         """Return stored facts, oldest first."""
         where, parameters = _condition(query)
@@ -107,12 +121,19 @@ class DuckJournal:
 
     async def keep_forever(self, subscription: Subscription) -> None:
         """Store what the bus publishes until it closes. For the app's task group."""
-        while batch := await subscription.receive(_BATCH):
-            while True:
-                if await self._store(batch):
-                    break
-                await anyio.sleep(_RETRY_S)
-            await subscription.linger(_GATHER_S)
+        self._kept = subscription
+        try:
+            while batch := await subscription.receive(_BATCH):
+                while True:
+                    if await self._store(batch):
+                        break
+                    await anyio.sleep(_RETRY_S)
+                self._move_to(batch[-1].seq)
+                if self._awaited <= self._settled:  # else somebody waits for what is still in the buffer
+                    await subscription.linger(_GATHER_S)
+        finally:
+            self._kept = None
+            self._move_to(self._settled)
 
     async def retain_forever(self, settings: JournalSettings, clock: Clock) -> None:
         """Remove what is too old or too much, now and every hour. For the app's task group."""
@@ -133,6 +154,12 @@ class DuckJournal:
             lambda connection: _execute(connection, "DELETE FROM event WHERE seq <= ?", [newest_to_go]),
             is_making_room=True,
         )
+
+    def _move_to(self, seq: int) -> None:
+        """Let those who wait look again."""
+        self._settled = seq
+        moved, self._moved = self._moved, anyio.Event()
+        moved.set()
 
     async def _newest_beyond(self, keep_bytes: int) -> int:
         """Return the newest seq whose text, with all that is newer, exceeds `keep_bytes`; 0 if none does.

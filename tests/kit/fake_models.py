@@ -84,6 +84,9 @@ class FakeJournal:
     async def append(self, envelopes: Sequence[Envelope]) -> None:
         self.stored += envelopes
 
+    async def settle(self, seq: int) -> None:
+        await anyio.lowlevel.checkpoint()
+
     async def read(self, query: EventQuery) -> list[Envelope]:
         self.queries.append(query)
         await anyio.lowlevel.checkpoint()

@@ -50,17 +50,16 @@ async def _under_a_free_name(
 ) -> Collection:
     """Use the given name if that goes, else one made of it. Raises Conflict after several tries."""
     plain = {key: value for key, value in metadata.items() if key != GIVEN_NAME}
-    if 0 < len(given) <= NAME_LIMIT and given.strip():
+    fits = 0 < len(given) <= NAME_LIMIT and bool(given.strip())
+    for attempt in range(_TRIES):
+        is_as_given = fits and attempt == 0
+        name = given if is_as_given else _made_of(given)
         try:
-            return await use(given, plain)
+            return await use(name, plain if is_as_given else plain | {GIVEN_NAME: given})
         except Conflict:
-            pass  # somebody has it: another one is found below
-    for _ in range(_TRIES - 1):
-        try:
-            return await use(_made_of(given), plain | {GIVEN_NAME: given})
-        except Conflict:
-            continue
-    return await use(_made_of(given), plain | {GIVEN_NAME: given})
+            if attempt == _TRIES - 1:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def _made_of(given: str) -> str:

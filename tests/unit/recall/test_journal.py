@@ -132,6 +132,23 @@ async def test_the_bus_is_kept_until_it_closes(journal: DuckJournal) -> None:
     assert await journal.read(EventQuery()) == published
 
 
+async def test_who_settles_waits_until_the_fact_is_stored_and_no_longer(
+    journal: DuckJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.recall.journal._GATHER_S", 3600.0)
+    bus = Bus(FakeClock())
+    with bus.subscribe("journal", 100) as subscription, anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(journal.keep_forever, subscription)
+            for each in range(5):
+                published = bus.publish(RunQueued(position=each))
+                await anyio.wait_all_tasks_blocked()
+                await journal.settle(published.seq)
+                assert await journal.last_seq() == published.seq
+            bus.close()
+    await journal.settle(10**6)
+
+
 async def test_facts_that_cannot_be_stored_are_kept_until_they_can(
     journal: DuckJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
