@@ -1,0 +1,1 @@
+"""Agents: the words of durable runs, their machine, and the shell that lets them live."""
