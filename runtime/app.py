@@ -22,10 +22,13 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
+from runtime.agency import Agency, AgencyParts, open_agents
 from runtime.api.access import check_bind
 from runtime.api.deps import ApiDeps
 from runtime.api.keys import KEYS_FILE, KeyStore
 from runtime.api.metrics import Metrics
+from runtime.api.responses.parts import RESPONSES, ResponseParts
+from runtime.api.responses.sealing import load_sealer
 from runtime.api.server import Bound, HttpServer, create_app
 from runtime.backends.hardware import SystemProbe, read_cores, read_memory
 from runtime.backends.install import Installer
@@ -54,7 +57,7 @@ from runtime.core.settings import Settings
 from runtime.core.version import __version__
 from runtime.egress.client import open_fetcher
 from runtime.instance import remove_instance, write_instance
-from runtime.recall.database import open_database
+from runtime.recall.database import Database, open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
 from runtime.recall.opening import Given, open_recall
 from runtime.tool_parts import ToolParts, ToolsOnDemand
@@ -65,6 +68,13 @@ DATABASE_FILE = "lar.duckdb"
 RECALL_FOLDER = "recall"
 _DRAIN_LIMIT_S = 5.0
 """For the last facts to reach the disk when the server stops."""
+
+
+class Stores(NamedTuple):
+    """What the server's database holds: facts, and what agents keep."""
+
+    database: Database
+    journal: DuckJournal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +94,7 @@ async def serve(launch: Launch, on_started: Callable[[Bound], None], on_stopping
 
     Raises SettingsInvalid, StoreUnavailable or KeysUnreadable when it cannot start.
     """
+    os.umask(0o077)  # whatever this process and its children write is its owner's alone
     stop = anyio.Event()
 
     async def _watch_signals(task_status: TaskStatus[None]) -> None:
@@ -116,7 +127,7 @@ async def open_server(launch: Launch) -> AsyncIterator[Bound]:
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(journal.retain_forever, launch.settings.journal, SystemClock())
-        async with _open_parts(launch, bus, journal, keys, tasks) as bound:
+        async with _open_parts(launch, bus, Stores(database, journal), keys, tasks) as bound:
             yield bound
         tasks.cancel_scope.cancel()
 
@@ -175,7 +186,7 @@ async def _open_bus(journal: DuckJournal) -> AsyncIterator[tuple[Bus, DuckJourna
 
 @asynccontextmanager
 async def _open_parts(
-    launch: Launch, bus: Bus, journal: DuckJournal, keys: KeyStore, tasks: TaskGroup
+    launch: Launch, bus: Bus, stores: Stores, keys: KeyStore, tasks: TaskGroup
 ) -> AsyncIterator[Bound]:
     """Start what serves requests, and stop it again in order."""
     async with open_gate(launch.home, launch.settings.policy, bus, SystemClock()) as gate:
@@ -186,7 +197,7 @@ async def _open_parts(
             open_recall(launch.home / RECALL_FOLDER, launch.settings.recall, given) as opened,
         ):
             parts = _Parts(models, pool, runs, opened.recall, gate, given.fetcher)
-            async with _open_http(launch, bus, journal, keys, parts, tasks) as bound:
+            async with _open_http(launch, bus, stores, keys, parts, tasks) as bound:
                 yield bound
 
 
@@ -227,7 +238,7 @@ async def _open_given(
 
 @asynccontextmanager
 async def _open_http(
-    launch: Launch, bus: Bus, journal: DuckJournal, keys: KeyStore, parts: _Parts, tasks: TaskGroup
+    launch: Launch, bus: Bus, stores: Stores, keys: KeyStore, parts: _Parts, tasks: TaskGroup
 ) -> AsyncIterator[Bound]:
     """Answer while the context lasts; at its end no run lives any more and no model is resident."""
     settings = launch.settings
@@ -239,7 +250,9 @@ async def _open_http(
         home=launch.home,
         settings=settings,
         bus=bus,
+        journal=stores.journal,
         gate=parts.gate.gate,
+        approvals=parts.gate.approvals,
         runs=parts.runs,
         models=parts.models,
         recall=parts.recall,
@@ -249,14 +262,26 @@ async def _open_http(
         address=lambda: http.address,
     )
     tools = ToolsOnDemand(tool_parts)
-    async with anyio.create_task_group() as toolbox:
+    agency_parts = AgencyParts(
+        home=launch.home,
+        settings=settings,
+        database=stores.database,
+        bus=bus,
+        clock=clock,
+        gate=parts.gate,
+        runs=parts.runs,
+        models=parts.models,
+        recall=parts.recall,
+        tools=tools.get,
+    )
+    async with anyio.create_task_group() as toolbox, open_agents(agency_parts) as agency:
         toolbox.start_soon(tools.run_forever)
         app = create_app(
             ApiDeps(
                 runs=parts.runs,
                 models=parts.models,
                 bus=bus,
-                journal=journal,
+                journal=stores.journal,
                 keys=keys,
                 settings=settings.server,
                 metrics=metrics,
@@ -267,20 +292,23 @@ async def _open_http(
                 recall=parts.recall,
                 gate=parts.gate,
                 tools=tools.get,
+                agents=agency.parts,
                 has_sse=settings.mcp.sse,
             )
         )
+        sealer = await anyio.to_thread.run_sync(load_sealer, launch.home)
+        app[RESPONSES] = ResponseParts(sealer=sealer)
         http = HttpServer(app, settings.server)
-        async with _answer(launch, http, bus, keys, parts) as bound:
+        async with _answer(launch, http, bus, keys, parts, agency) as bound:
             yield bound
         toolbox.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def _answer(
-    launch: Launch, http: HttpServer, bus: Bus, keys: KeyStore, parts: _Parts
+    launch: Launch, http: HttpServer, bus: Bus, keys: KeyStore, parts: _Parts, agency: Agency
 ) -> AsyncIterator[Bound]:
-    """Be reachable while the context lasts; then end runs, requests and models, in this order."""
+    """Be reachable while the context lasts; then end agents, runs, requests and models, in this order."""
     bound = await http.open()
     secret = keys.issue_owner_secret()
     instance = await anyio.to_thread.run_sync(write_instance, launch.home, bound.address, __version__, secret)
@@ -290,6 +318,7 @@ async def _answer(
     finally:
         with anyio.CancelScope(shield=True):  # every step below has a bound of its own
             await anyio.to_thread.run_sync(remove_instance, launch.home, instance)
+            await agency.stop(launch.settings.server.shutdown_grace_s)
             await parts.runs.stop(launch.settings.server.shutdown_grace_s)
             await http.aclose(grace_s=1.0)
             await parts.pool.aclose()

@@ -17,8 +17,8 @@ from runtime.core.clock import Clock
 from runtime.core.driver import Runs
 from runtime.core.errors import LarError, sole_cause
 from runtime.core.fetching import Fetcher
-from runtime.core.gate.words import Gate
-from runtime.core.ports import Models
+from runtime.core.gate.words import Approvals, Gate
+from runtime.core.ports import Journal, Models
 from runtime.core.recall import Recall
 from runtime.core.settings import Settings
 from runtime.core.toolbox import Toolbox
@@ -33,7 +33,9 @@ class ToolParts:
     home: Path
     settings: Settings
     bus: Bus
+    journal: Journal
     gate: Gate
+    approvals: Approvals
     runs: Runs
     models: Models
     recall: Recall

@@ -17,10 +17,11 @@ from runtime.core.errors import Fault, RequestInvalid
 from runtime.core.ids import LOCAL_TENANT, RunId, TenantId
 from runtime.core.knowledge import DocumentFault
 from runtime.core.questions import QuestionBoard
-from runtime.core.tool_facts import LinkChanged, ReachFact, ToolFact
+from runtime.core.tool_facts import LinkChanged, PolicyLoaded, ReachFact, ToolFact
 from runtime.core.toolbox import Toolbox
 from runtime.core.version import __version__
 from runtime.mcp.asking import Answerers
+from runtime.mcp.consent import Consent
 from runtime.mcp.doors import open_doors
 from runtime.mcp.members import HubParts
 from runtime.mcp.opening import open_hub
@@ -57,6 +58,8 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
                 started_at=parts.clock.now(),
                 address=parts.address,
                 metrics=parts.metrics,
+                bus=parts.bus,
+                journal=parts.journal,
             )
         )
         hub_parts = HubParts(
@@ -76,7 +79,8 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
         async with open_hub(hub_parts) as hub:
             own = frozenset(internal)
             offered = own if settings.offer == "internal" else None
-            outward = outward_server(Outward(hub, lambda: offered, settings.approval_wait_s))
+            consent = Consent(parts.approvals, settings.elicitation_wait_s)
+            outward = outward_server(Outward(hub, lambda: offered, settings.approval_wait_s, consent))
             async with (
                 open_doors(
                     outward.server,
@@ -91,10 +95,10 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
 
 
 async def _tell_changes(bus: Bus, outward: OutwardServer) -> None:
-    """Tell clients that listen when a server offers other tools than before."""
+    """Tell clients when a server offers other tools than before, or other ones may be called."""
     with bus.subscribe("mcp doors", _FACTS_BUFFERED) as facts:
         async for envelope in facts:
-            if isinstance(envelope.event, LinkChanged):
+            if isinstance(envelope.event, LinkChanged | PolicyLoaded):
                 await outward.tell_tools_changed()
 
 

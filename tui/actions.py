@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 from textual.binding import Binding, BindingType
 
-Group = Literal["chat", "events", "models", "go", "lar"]
-Screen = Literal["chat", "events", "home"]
+Group = Literal["chat", "approvals", "tools", "events", "models", "go", "lar"]
+Screen = Literal["chat", "events", "home", "approvals", "tools"]
 Need = Literal[
     "nothing",
     "answering",
@@ -22,6 +22,11 @@ Need = Literal[
     "loaded",
     "rows",
     "paused",
+    "approval",
+    "question",
+    "ask",
+    "server",
+    "waiting_tools",
 ]
 
 
@@ -155,9 +160,64 @@ ACTIONS: tuple[Action, ...] = (
         hint="follow",
         rank=4,
     ),
+    Action(
+        "approvals.approve",
+        "approvals",
+        "Approve…",
+        ("a",),
+        "approve",
+        ("approvals",),
+        "approval",
+        "approve",
+        1,
+    ),
+    Action("approvals.deny", "approvals", "Deny…", ("d",), "deny", ("approvals",), "approval", "deny", 2),
+    Action(
+        "approvals.answer",
+        "approvals",
+        "Answer the server's question…",
+        ("enter",),
+        "answer",
+        ("approvals",),
+        "question",
+        "answer",
+        1,
+    ),
+    Action(
+        "approvals.copy", "approvals", "Copy what is asked as JSON", ("y",), "copy", ("approvals",), "ask"
+    ),
+    Action(
+        "approvals.look", "approvals", "Look again", ("r",), "look", ("approvals",), hint="refresh", rank=9
+    ),
+    Action(
+        "tools.approve",
+        "tools",
+        "Approve the tool, or those of the server…",
+        ("a",),
+        "approve",
+        ("tools",),
+        "waiting_tools",
+        "approve",
+        1,
+    ),
+    Action(
+        "tools.connect",
+        "tools",
+        "Connect the server anew",
+        ("c",),
+        "connect",
+        ("tools",),
+        "server",
+        "connect",
+        2,
+    ),
+    Action("tools.copy", "tools", "Copy what is shown", ("y",), "copy", ("tools",), "server"),
+    Action("tools.look", "tools", "Look again", ("r",), "look", ("tools",), hint="refresh", rank=9),
     Action("go.chat", "go", "Chat", ("2",), "go_chat", letter="c"),
     Action("go.home", "go", "Home", ("1",), "go_home", letter="h"),
     Action("go.events", "go", "Events", ("3",), "go_events", letter="e"),
+    Action("go.approvals", "go", "Approvals", ("ctrl+l", "4"), "go_approvals", letter="i"),
+    Action("go.tools", "go", "Tools", ("5",), "go_tools", letter="t"),
     Action("go.back", "go", "The screen before", ("minus",), "go_back", letter="-"),
     Action("lar.go", "lar", "Go to…", ("ctrl+g", "f3", "g"), "go", hint="go", rank=20),
     Action("lar.palette", "lar", "Commands", ("ctrl+p", "f2", "colon"), "palette", hint="commands", rank=21),
@@ -171,6 +231,8 @@ ACTIONS: tuple[Action, ...] = (
 BY_ID = {action.id: action for action in ACTIONS}
 GROUPS: dict[Group, str] = {
     "chat": "Chat",
+    "approvals": "Approvals",
+    "tools": "Tools",
     "events": "Events",
     "models": "Models",
     "go": "Go",

@@ -3,8 +3,9 @@
 Screens are modes of it, built when first shown. They draw what the view says and decide nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from textual.app import App
 from textual.notifications import SeverityLevel
@@ -13,13 +14,14 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from runtime.core.ids import ModelId
-from tui.actions import BY_ID, bindings, is_enabled
+from tui.actions import BY_ID, bindings, is_enabled, key_name
 from tui.clock import Clock, SystemClock
 from tui.effects import Effects
+from tui.effects_reach import ReachEffects
 from tui.feed import Feed
 from tui.ports import Source
-from tui.screens.base import LarScreen
-from tui.state import Chat, Level, ViewState, due, is_moving, wanted_install
+from tui.screens.base import LarScreen, LiveDialog
+from tui.state import Chat, Level, Toast, ViewState, due, is_moving, wanted_install
 from tui.theme import DARK, DEFAULTS, THEMES
 from tui.view import Cleared, InstallAsked, Message, Sent, Stopped, reduce
 
@@ -67,6 +69,7 @@ class LarApp(App[int], inherit_bindings=False):
         self.previous_mode = "home"
         self._feed = Feed(source, self.clock, self.dispatch)
         self._effects = Effects(source, self.clock, self.dispatch)
+        self.reach = ReachEffects(source, self.clock, self.dispatch)
         self._frame_s = frame_s
         self._frame: Timer | None = None
         self._drawn_for_s = 0.0
@@ -127,11 +130,31 @@ class LarApp(App[int], inherit_bindings=False):
         if self.view.is_stale and not any(each.group == "refresh" for each in self.workers):
             self.run_worker(self._feed.refresh(), name="refresh", group="refresh")
 
+        self._list_what_is_wanted()
         for toast in self.view.toasts:
             if toast.id > self._told:
                 self._told = toast.id
-                text = f"{_GLYPH[toast.level]} {toast.text}"
-                self.notify(text, severity=_SEVERITY[toast.level], markup=False)
+                self._tell(toast)
+
+    def _list_what_is_wanted(self) -> None:
+        if self.view.link.phase != "live":
+            return
+
+        asks, tools = self.view.asks, self.view.tools
+        running = {each.group for each in self.workers if not each.is_finished}
+        if (asks.approvals_want.is_open or asks.questions_want.is_open) and "asks" not in running:
+            self.run_worker(self.reach.list_asks(lambda: self.view.asks), name="asks", group="asks")
+        if tools.want.is_open and "tools" not in running:
+            self.run_worker(self.reach.list_tools(lambda: self.view.tools), name="tools", group="tools")
+
+    def _tell(self, toast: Toast) -> None:
+        """Show a toast, unless the screen that shows the thing itself is open."""
+        if toast.about and toast.about == self.current_mode:
+            return
+
+        way = f"  {key_name(BY_ID[f'go.{toast.about}'].keys[0])} shows it" if toast.about else ""
+        text = f"{_GLYPH[toast.level]} {toast.text}{way}"
+        self.notify(text, severity=_SEVERITY[toast.level], markup=False)
 
     def _draw(self) -> None:
         self._frame = None
@@ -141,7 +164,7 @@ class LarApp(App[int], inherit_bindings=False):
         self._is_dirty = False
         began = self.clock.monotonic()
         for screen in self.screen_stack:
-            if isinstance(screen, LarScreen):
+            if isinstance(screen, LarScreen | LiveDialog):
                 screen.show()
         self._drawn_for_s = self.clock.monotonic() - began
 
@@ -197,6 +220,10 @@ class LarApp(App[int], inherit_bindings=False):
         self.dispatch(Stopped(id=exchange.id, at=self.clock.monotonic()))
         return True
 
+    def begin(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Do something that takes a while, beside the drawing."""
+        self.run_worker(work, name=group, group=group)
+
     def go_to(self, mode: str) -> None:
         """Show a screen."""
         if mode != self.current_mode:
@@ -216,6 +243,14 @@ class LarApp(App[int], inherit_bindings=False):
     def do_go_events(self) -> None:
         """Show the events."""
         self.go_to("events")
+
+    def do_go_approvals(self) -> None:
+        """Show what waits for an answer."""
+        self.go_to("approvals")
+
+    def do_go_tools(self) -> None:
+        """Show the MCP servers and their tools."""
+        self.go_to("tools")
 
     def do_go_back(self) -> None:
         """Show the screen before this one."""
@@ -298,7 +333,7 @@ class LarApp(App[int], inherit_bindings=False):
 
 
 def _screens() -> dict[str, Callable[[LarApp], LarScreen]]:
-    return {"chat": _chat, "home": _home, "events": _events}
+    return {"chat": _chat, "home": _home, "events": _events, "approvals": _approvals, "tools": _tools}
 
 
 def _chat(app: LarApp) -> LarScreen:
@@ -317,6 +352,18 @@ def _events(app: LarApp) -> LarScreen:
     from tui.screens.events import EventsScreen
 
     return EventsScreen(app)
+
+
+def _approvals(app: LarApp) -> LarScreen:
+    from tui.screens.approvals import ApprovalsScreen
+
+    return ApprovalsScreen(app)
+
+
+def _tools(app: LarApp) -> LarScreen:
+    from tui.screens.tools import ToolsScreen
+
+    return ToolsScreen(app)
 
 
 def _commands() -> type:

@@ -1,8 +1,10 @@
 """What screens may use of the app that shows them."""
 
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from tui.clock import Clock
+from tui.effects_reach import ReachEffects
 from tui.ports import Source
 from tui.state import ViewState
 from tui.view import Message
@@ -14,6 +16,7 @@ class Console(Protocol):
     view: ViewState
     clock: Clock
     source: Source
+    reach: ReachEffects
 
     def dispatch(self, message: Message) -> None:
         """Tell the reducer; what follows from it is done and drawn."""
@@ -32,6 +35,9 @@ class Console(Protocol):
 
     def stop_answer(self) -> bool:
         """Stop the answer that is coming; False when there is none."""
+
+    def begin(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Do something that takes a while, beside the drawing."""
 
     def go_to(self, mode: str) -> None:
         """Show a screen."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from runtime.core.agent_facts import AgentFact
 from runtime.core.errors import Fault
 from runtime.core.events import (
     BackendFailed,
@@ -54,12 +55,11 @@ from runtime.core.recall_facts import (
 )
 from runtime.core.states import ModelState
 from runtime.core.tool_facts import ReachFact
-from tui.state import Job, Level, Run, Server, Toast, ViewState
+from tui.facts_reach import apply_reach
+from tui.state import Job, Run, Server, ViewState
 from tui.summary import BackendFact, ModelFact, RunFact, ServerFact, TurnFact, WorkerFact
-from tui.words import clean, span
-
-TOASTS = 50
-"""Toasts kept: the home screen lists the newest of them."""
+from tui.toasts import with_toast
+from tui.words import span
 
 
 def apply(view: ViewState, envelope: Envelope) -> ViewState:
@@ -73,9 +73,11 @@ def apply(view: ViewState, envelope: Envelope) -> ViewState:
             | RecallSearched()
             | SourceSynced()
             | RecallJobEnded()
-            | ReachFact()
+            | AgentFact()
         ):
             return view
+        case ReachFact() as fact:
+            return apply_reach(view, fact, at)
         case ServerStarted() | ServerStopped() | BusLagged() as fact:
             return _server(view, fact, at)
         case (
@@ -146,12 +148,6 @@ def apply_to_runs(view: ViewState, envelope: Envelope) -> ViewState:
             return replace(view, runs=())
         case _:
             return view
-
-
-def with_toast(view: ViewState, level: Level, text: str, at: float) -> ViewState:
-    """Return the view with one more toast."""
-    toast = Toast(id=view.last_toast + 1, level=level, text=clean(text), at=at)
-    return replace(view, toasts=(*view.toasts[-TOASTS + 1 :], toast), last_toast=toast.id)
 
 
 def _server(view: ViewState, fact: ServerFact, at: float) -> ViewState:

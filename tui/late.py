@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import TypeVar
 
 import anyio.to_thread
 
 from runtime.core.ids import ModelId
 from runtime.core.messages import Message
 from runtime.core.states import ModelState, ServerState
+from tui.calls import Call
 from tui.ports import ChatPiece, FeedItem, Source
+
+T = TypeVar("T")
 
 
 class LateSource:
@@ -44,6 +48,10 @@ class LateSource:
     async def unload(self, model: ModelId) -> None:
         """Free a resident model. Raises Refused."""
         await (await self._ready()).unload(model)
+
+    async def ask(self, call: Call[T]) -> T:
+        """Make one of the requests of `tui.calls`. Raises Refused."""
+        return await (await self._ready()).ask(call)
 
     async def aclose(self) -> None:
         """Close what was opened."""

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -12,6 +12,9 @@ from runtime.core.events import Envelope
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelState, ServerState
+from tui.calls import Call
+
+T = TypeVar("T")
 
 
 class ChatStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +95,9 @@ class Source(Protocol):
 
     async def unload(self, model: ModelId) -> None:
         """Free a resident model. Raises Refused."""
+
+    async def ask(self, call: Call[T]) -> T:
+        """Make one of the requests of `tui.calls`. Raises Refused."""
 
     async def aclose(self) -> None:
         """Close what is open."""

@@ -18,6 +18,7 @@ from runtime.core.events import Envelope
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelState, ServerState
+from tui.calls import Call
 from tui.ports import (
     ChatDone,
     ChatFailed,
@@ -37,8 +38,6 @@ BACKLOG = 500
 """Facts from before the console opened that its events screen begins with."""
 CONNECT_S = 5.0
 """The server is on this machine or near it: one that has not taken a connection by then will not."""
-ANSWER_S = 15.0
-"""The bound of a plain request; none of them makes the server work."""
 SILENCE_S = 50.0
 """The event stream says something every 15 s: after three misses it is dead."""
 CHAT_SILENCE_S = 900.0
@@ -108,15 +107,15 @@ class HttpSource:
 
     async def state(self) -> ServerState:
         """Return the server's state now. Raises Refused."""
-        return await self._ask("GET", "/api/state", ServerState)
+        return await self.ask(Call("GET", "/api/state", ServerState))
 
     async def install(self, model: ModelId) -> ModelState:
         """Begin to install a model. Raises Refused."""
-        return await self._ask("POST", f"/api/models/{quote(model, safe='')}/install", ModelState)
+        return await self.ask(Call("POST", f"/api/models/{quote(model, safe='')}/install", ModelState))
 
     async def unload(self, model: ModelId) -> None:
         """Free a resident model. Raises Refused."""
-        await self._ask("POST", f"/api/models/{quote(model, safe='')}/unload", msgspec.Raw)
+        await self.ask(Call("POST", f"/api/models/{quote(model, safe='')}/unload", msgspec.Raw))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -189,17 +188,22 @@ class HttpSource:
             text = f"The answer was lost: {_words(problem)}. Send the question again."
             yield ChatFailed(code="connection_lost", message=text)
 
-    async def _ask(self, method: str, path: str, answer: type[T]) -> T:
+    async def ask(self, call: Call[T]) -> T:
+        """Make one plain request. Raises Refused."""
+        url = f"{self._base_url}{call.path}"
+        timeout = aiohttp.ClientTimeout(total=call.limit_s, sock_connect=CONNECT_S)
+        body = None if call.body is None else msgspec.json.encode(call.body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
             async with self._session().request(
-                method, f"{self._base_url}{path}", timeout=timeout
+                call.method, url, data=body, headers=headers, timeout=timeout
             ) as response:
                 await _check(response)
-                return msgspec.json.decode(await response.read(), type=answer)
+                said = await response.read()
+                return msgspec.json.decode(said or b"null", type=call.answer)
         except msgspec.DecodeError as problem:
             raise Refused(
-                "bad_answer", f"{self._base_url}{path} answered something else than Lar does: {problem}"
+                "bad_answer", f"{url} answered something else than Lar does: {problem}"
             ) from problem
         except _LOST as problem:
             raise Refused("unreachable", _words(problem)) from problem

@@ -12,6 +12,7 @@ from runtime.core.events import Envelope, Progress
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelState
+from tui.reach import Asks, Tools
 
 LinkPhase = Literal["connecting", "live", "lost"]
 RunPhase = Literal["requested", "queued", "placing", "reading", "answering"]
@@ -104,6 +105,8 @@ class Toast(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     text: str
     at: float
+    about: Literal["", "approvals", "tools"] = ""
+    """The screen that shows it; not told there, and told with its key elsewhere."""
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +188,8 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...] = ()
     toasts: tuple[Toast, ...] = ()
     last_toast: int = 0
+    asks: Asks = Asks()
+    tools: Tools = Tools()
     seen: int = 0
     """The greatest seq that was applied; facts up to it change nothing."""
     snapshot: int = 0
@@ -265,7 +270,8 @@ def live_rate(view: ViewState, exchange: Exchange) -> float | None:
 
 def is_moving(view: ViewState) -> bool:
     """Whether something on screen changes with time alone: a countdown, an elapsed time."""
-    return view.link.phase != "live" or view.chat.open is not None or bool(view.runs)
+    is_busy = view.chat.open is not None or bool(view.runs) or bool(view.asks.count)
+    return view.link.phase != "live" or is_busy
 
 
 def can_chat(model: ModelState) -> bool:

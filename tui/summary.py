@@ -1,5 +1,6 @@
 """A fact as one line for the events screen: whom it is about, what it says, how much it matters. Pure."""
 
+from runtime.core.agent_facts import AgentFact
 from runtime.core.events import (
     BackendFailed,
     BackendInstalled,
@@ -48,6 +49,7 @@ from runtime.core.recall_facts import (
 )
 from runtime.core.tool_facts import ReachFact
 from tui.state import Row
+from tui.summary_agents import tell_agent
 from tui.summary_reach import tell_reach
 from tui.told import Told
 from tui.words import clean, context_size, progress_line, span, tally
@@ -134,6 +136,8 @@ def _tell(envelope: Envelope) -> Told:
             return _worker(fact)
         case ReachFact() as fact:
             return tell_reach(fact)
+        case AgentFact() as fact:
+            return tell_agent(fact, short_run(envelope.run_id))
 
 
 def short_run(run_id: str | None) -> str:

@@ -10,11 +10,37 @@ from msgspec.structs import replace
 from runtime.core.events import Envelope
 from runtime.core.ids import ModelId
 from runtime.core.states import ModelState, ServerState
-from tui.facts import apply, apply_to_runs, with_toast
+from tui.asking import (
+    AnswerRefused,
+    AnswerSent,
+    ApprovalsCame,
+    ApprovalSettled,
+    AskMessage,
+    AsksRefused,
+    AsksWanted,
+    QuestionsCame,
+    QuestionSettled,
+    hear_asks,
+    tell_asks,
+    want_approvals,
+)
+from tui.facts import apply, apply_to_runs
 from tui.ports import ChatPiece
+from tui.reach import Asks, Tools
 from tui.state import Link, Row, Server, Trouble, ViewState
 from tui.summary import row_of
 from tui.talk import ask, choose_model, clear, come, send, stop, withdraw
+from tui.toasts import with_toast
+from tui.tooling import (
+    ServerBusy,
+    ServerDone,
+    ToolMessage,
+    ToolsCame,
+    ToolsRefused,
+    ToolsWanted,
+    hear_tools,
+    tell_tools,
+)
 from tui.words import clean
 
 ROWS = 2000
@@ -122,6 +148,8 @@ Message = (
     | InstallAsked
     | InstallAnswered
     | ActionFailed
+    | AskMessage
+    | ToolMessage
 )
 ServerMessage = Snapshot | Arrived | LinkDropped | InstallAsked | InstallAnswered | ActionFailed
 ChatMessage = Asked | Sent | Came | Stopped | Withdrawn | Cleared | ModelChosen
@@ -132,6 +160,19 @@ def reduce(view: ViewState, message: Message) -> ViewState:
     match message:
         case Asked() | Sent() | Came() | Stopped() | Withdrawn() | Cleared() | ModelChosen():
             return _talk(view, message)
+        case (
+            AsksWanted()
+            | ApprovalsCame()
+            | QuestionsCame()
+            | AsksRefused()
+            | AnswerSent()
+            | ApprovalSettled()
+            | QuestionSettled()
+            | AnswerRefused()
+        ):
+            return _ask(view, message)
+        case ToolsWanted() | ToolsCame() | ToolsRefused() | ServerBusy() | ServerDone():
+            return replace(view, tools=tell_tools(view.tools, message))
         case _:
             return _listen(view, message)
 
@@ -178,10 +219,17 @@ def _talk(view: ViewState, message: ChatMessage) -> ViewState:
             return replace(view, chat=choose_model(chat, message.model))
 
 
+def _ask(view: ViewState, message: AskMessage) -> ViewState:
+    told = replace(view, asks=tell_asks(view.asks, message))
+    if isinstance(message, AnswerRefused):
+        return with_toast(told, "bad", f"{message.what}: {message.trouble.message}", message.at)
+    return told
+
+
 def _snapshot(view: ViewState, state: ServerState, at: float) -> ViewState:
     if state.seq < view.seen:
         # Another history began (a server with another journal): nothing of the old one is true.
-        view = replace(view, seen=0, rows=(), runs=(), jobs=())
+        view = replace(view, seen=0, rows=(), runs=(), jobs=(), asks=Asks(), tools=Tools())
 
     idle = {model.id for model in state.models if not model.running and not model.waiting}
     busy = tuple(run for run in view.runs if run.seq > state.seq or run.model not in idle)
@@ -199,6 +247,8 @@ def _snapshot(view: ViewState, state: ServerState, at: float) -> ViewState:
         snapshot=state.seq,
         chat=chat,
         is_stale=False,
+        asks=want_approvals(view.asks),
+        tools=tell_tools(view.tools, ToolsWanted()) if view.tools.is_known else view.tools,
     )
 
 
@@ -208,7 +258,13 @@ def _arrived(view: ViewState, envelope: Envelope) -> ViewState:
 
     is_news = envelope.seq > view.snapshot
     applied = apply(view, envelope) if is_news else apply_to_runs(view, envelope)
-    return replace(applied, rows=_with_row(view.rows, envelope), seen=envelope.seq)
+    return replace(
+        applied,
+        rows=_with_row(view.rows, envelope),
+        seen=envelope.seq,
+        asks=hear_asks(view.asks, envelope, is_news=is_news),
+        tools=hear_tools(view.tools, envelope) if is_news else view.tools,
+    )
 
 
 def _with_row(rows: tuple[Row, ...], envelope: Envelope) -> tuple[Row, ...]:

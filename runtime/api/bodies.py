@@ -96,6 +96,17 @@ def decode_body(content: bytes, shape: type[_T]) -> _T:
         raise invalid(message, None, code="invalid_json") from problem
 
 
+def shape_part(value: object, shape: type[_T], at: str) -> _T:
+    """Return a part of a body that is decoded already as `shape`; `at` is its path.
+
+    For parts whose shape depends on what is in them. Raises Refused as `decode_body` does.
+    """
+    try:
+        return msgspec.convert(value, type=shape)
+    except msgspec.ValidationError as problem:
+        raise _explain(str(problem), shape, at) from problem
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that somebody who wrote `name` may have meant."""
     close = difflib.get_close_matches(name[:_ECHO_LIMIT], sorted(known), n=1, cutoff=0.7)
@@ -136,20 +147,22 @@ def _wrong_content_type(request: web.Request) -> Refused:
     )
 
 
-def _explain(text: str, shape: type[msgspec.Struct]) -> Refused:
-    """Turn one finding of msgspec into a refusal."""
+def _explain(text: str, shape: type[msgspec.Struct], at: str = "") -> Refused:
+    """Turn one finding of msgspec into a refusal; `at` is where the shape stands in the body."""
     found = _AT.match(text)
     assert found is not None
-    path = (found["path"] or "").removeprefix(".")
+    within = (found["path"] or "").removeprefix(".")
+    path = _join(at, within)
     what = found["what"]
     if missing := _MISSING.match(what):
         param = _join(path, missing["name"])
         return invalid(f"Missing required parameter: '{param}'.", param, code="missing_required_parameter")
 
     if unknown := _UNKNOWN.match(what):
-        return _unknown_field(unknown["name"], path, shape)
+        meant = nearest(unknown["name"], _field_names(shape, within))
+        return _unknown_field(unknown["name"], path, meant)
 
-    allowed = _allowed_values(shape, path)
+    allowed = _allowed_values(shape, within)
     name = f"'{path}'" if path else "The request body"
     if wrong := _WRONG.match(what):
         listed = ", ".join(f"'{each}'" for each in allowed)
@@ -163,9 +176,8 @@ def _explain(text: str, shape: type[msgspec.Struct]) -> Refused:
     return invalid(f"Invalid value for {name}: {what}.", path or None)
 
 
-def _unknown_field(name: str, path: str, shape: type[msgspec.Struct]) -> Refused:
+def _unknown_field(name: str, path: str, meant: str | None) -> Refused:
     param = _join(path, name[:_ECHO_LIMIT])
-    meant = nearest(name, _field_names(shape, path))
     hint = f" Did you mean '{_join(path, meant)}'?" if meant else ""
     message = f"Unrecognized request argument supplied: {param}.{hint}"
     return invalid(message, param, code="unknown_parameter")
@@ -191,7 +203,9 @@ def _unexpected(place: str, path: str, expected: re.Match[str], allowed: list[st
 
 
 def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    if not path or not name:
+        return path or name
+    return f"{path}{name}" if name.startswith("[") else f"{path}.{name}"
 
 
 def _alternatives(types: Iterable[msgspec.inspect.Type]) -> list[msgspec.inspect.Type]:

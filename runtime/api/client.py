@@ -172,6 +172,16 @@ class LarClient:
         timeout = aiohttp.ClientTimeout(total=limit_s, sock_connect=CONNECT_S)
         return await self._ask(method, path, answer, timeout=timeout, **more)
 
+    async def happenings(
+        self, method: str, path: str, body: bytes | None = None, silence_s: float = SILENCE_S
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the data of each event of a stream. Raises ServerUnreachable, ServerRefused."""
+        more: dict[str, Any] = {}
+        if body is not None:
+            more = {"data": body, "headers": {"Content-Type": "application/json"}}
+        async for data in self._stream(method, path, silence_s, **more):
+            yield data
+
     async def pieces(self, path: str, silence_s: float = SILENCE_S) -> AsyncGenerator[bytes, None]:
         """Yield a long answer as it comes. Raises ServerUnreachable, ServerRefused."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=silence_s)

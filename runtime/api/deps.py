@@ -7,6 +7,7 @@ from aiohttp import web
 
 from runtime.api.keys import KeyStore
 from runtime.api.metrics import Metrics
+from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.driver import Runs
@@ -41,6 +42,8 @@ class ApiDeps:
     gate: GateParts | None = None
     """None: the same."""
     tools: OpenToolbox | None = None
+    """None: the same."""
+    agents: AgentParts | None = None
     """None: the same."""
     has_sse: bool = False
     """Whether the older transport of MCP is served, too."""

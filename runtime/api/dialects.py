@@ -1,4 +1,4 @@
-"""Which API a path speaks, and how that API says no: one refusal, four envelopes.
+"""Which API a path speaks, and how that API says no: one refusal, an envelope for each.
 
 Chosen by the path alone, so that whatever refuses a request before its route is reached (the guard, or an
 unknown path below a known one) speaks the language of whoever asks. What is nobody else's is OpenAI's.
@@ -13,10 +13,12 @@ from runtime.api.errors import Refusal, envelope
 from runtime.api.localrecall.envelope import encode_refusal
 from runtime.core.ids import RunId
 
-Dialect = Literal["openai", "anthropic", "ollama", "localrecall"]
+Dialect = Literal["openai", "anthropic", "ollama", "localrecall", "localagi"]
 
 _ANTHROPIC = "/v1/messages"
 _LOCALRECALL = "/api/collections"
+_LOCALAGI = frozenset({"/api/agent", "/api/actions", "/api/meta", "/settings/export", "/settings/import"})
+"""Its chat lies below a path of Ollama's, which says no in the same words."""
 _OLLAMA = frozenset(
     f"/api/{name}"
     for name in (
@@ -65,6 +67,8 @@ def dialect_of(path: str) -> Dialect:
     beginning = "/".join(path.split("/", 3)[:3])
     if beginning == _LOCALRECALL:
         return "localrecall"
+    if beginning in _LOCALAGI or path.startswith("/sse/"):
+        return "localagi"
     return "ollama" if beginning in _OLLAMA else "openai"
 
 
@@ -116,4 +120,5 @@ _ENVELOPES: Mapping[Dialect, Callable[[Refusal, Told], bytes]] = {
     "anthropic": _anthropic,
     "ollama": _ollama,
     "localrecall": _localrecall,
+    "localagi": _ollama,
 }

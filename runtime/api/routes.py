@@ -5,12 +5,16 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from runtime.api.agents.definitions import DEFINITION_ROUTES
+from runtime.api.agents.hooks import HOOK_ROUTES
+from runtime.api.agents.runs import RUN_ROUTES
 from runtime.api.anthropic.messages import COUNT_ROUTE, post_count_tokens, post_messages
 from runtime.api.anthropic.messages import ROUTE as MESSAGES
 from runtime.api.events import get_events
 from runtime.api.gate import approvals, policies
 from runtime.api.health import get_health, get_metrics, get_ready, get_version
 from runtime.api.knowledge_routes import KNOWLEDGE_ROUTES
+from runtime.api.localagi.routes import ROUTES as LOCALAGI_ROUTES
 from runtime.api.mcp_mount import MCP_ROUTES
 from runtime.api.mcp_servers import SERVER_ROUTES
 from runtime.api.ollama.about import get_root, refuse_change
@@ -21,8 +25,9 @@ from runtime.api.ollama.embed import post_embed
 from runtime.api.ollama.embed import post_embeddings as post_ollama_embeddings
 from runtime.api.ollama.models import get_ps, get_tags, post_show
 from runtime.api.ollama.pull import post_pull
+from runtime.api.openai import batches, conversations, stored_chats, webhooks
 from runtime.api.openai.chat import ROUTE as CHAT
-from runtime.api.openai.chat import post_chat, refuse_stored
+from runtime.api.openai.chat import post_chat
 from runtime.api.openai.completions import ROUTE as COMPLETIONS
 from runtime.api.openai.completions import post_completion
 from runtime.api.openai.embeddings import ROUTE as EMBEDDINGS
@@ -31,6 +36,8 @@ from runtime.api.openai.models import get_model, get_models
 from runtime.api.openai.rerank import ROUTE as RERANK
 from runtime.api.openai.rerank import post_rerank
 from runtime.api.operate import post_install, post_unload
+from runtime.api.prompts import ROUTES as PROMPT_ROUTES
+from runtime.api.responses.routes import ROUTES as RESPONSES_ROUTES
 from runtime.api.state import get_state
 from runtime.api.tokens import post_detokenize, post_tokenize
 from runtime.core.gate.principals import Permission
@@ -55,10 +62,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/models", "infer", get_models),
     Route("GET", "/v1/models/{id:.+}", "infer", get_model),
     Route("POST", CHAT, "infer", post_chat),
-    Route("GET", CHAT, "infer", refuse_stored),
-    Route("GET", f"{CHAT}/{{id:.+}}", "infer", refuse_stored),
-    Route("POST", f"{CHAT}/{{id:.+}}", "infer", refuse_stored),
-    Route("DELETE", f"{CHAT}/{{id:.+}}", "infer", refuse_stored),
     Route("POST", COMPLETIONS, "infer", post_completion),
     Route("POST", "/v1/tokenize", "infer", post_tokenize),
     Route("POST", "/v1/detokenize", "infer", post_detokenize),
@@ -83,9 +86,13 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/delete", "operate", refuse_change),
     Route("HEAD", "/api/blobs/{digest}", "operate", refuse_change),
     Route("POST", "/api/blobs/{digest}", "operate", refuse_change),
+    *(Route(*entry) for entry in RESPONSES_ROUTES),
+    *(Route(*entry) for entry in (*conversations.ROUTES, *batches.ROUTES, *stored_chats.ROUTES)),
+    *(Route(*entry) for entry in (*webhooks.ROUTES, *PROMPT_ROUTES, *HOOK_ROUTES, *LOCALAGI_ROUTES)),
     *(Route(*entry) for entry in KNOWLEDGE_ROUTES),
     *(Route(*entry) for entry in MCP_ROUTES),
     *(Route(*entry) for entry in SERVER_ROUTES),
+    *(Route(*entry) for entry in (*DEFINITION_ROUTES, *RUN_ROUTES)),
     *(Route(*entry) for entry in (*policies.ROUTES, *approvals.ROUTES)),
     Route("GET", "/metrics", "observe", get_metrics),
     Route("GET", "/api/events", "observe", get_events),

@@ -4,8 +4,9 @@ The run does not live here. A handler reads its bounded stream, and leaving `ope
 a client that is gone ends its run. What a dialect adds is its words: body to request, outputs to events.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
 
 import anyio
 from aiohttp import web
@@ -25,6 +26,16 @@ from runtime.core.states import ModelState
 
 OVER_WAIT_S = 5.0
 """How long a run whose choices have all ended may take to give back what it holds: a few loop steps do."""
+
+
+class Asker(NamedTuple):
+    """Who wants runs and by which route, where that is not simply a request's sender."""
+
+    deps: ApiDeps
+    principal: Principal
+    route: str
+    note: Callable[[RunId], None]
+    """Hears of the run that stands for what was asked."""
 
 
 class RunOver(Exception):
@@ -97,23 +108,28 @@ class OpenRun:
             yield await stream.next_or_comment(self.next)
 
 
+def asker_of(request: web.Request) -> Asker:
+    """Return the sender of a request as who wants runs."""
+    route = request.match_info.route.resource
+
+    def note(run: RunId) -> None:
+        request[RUN_ID] = run
+
+    path = request.path if route is None else route.canonical
+    return Asker(request.app[DEPS], request[PRINCIPAL], path, note)
+
+
 @asynccontextmanager
 async def open_run(
-    request: web.Request, asked: Request, *, is_stream: bool = False
+    source: web.Request | Asker, asked: Request, *, is_stream: bool = False
 ) -> AsyncIterator[OpenRun]:
-    """Start a run for the request and follow it; leaving the context stops what still lives.
+    """Start a run and follow it; leaving the context stops what still lives.
 
     Raises LarError kinds (shutting_down), and Refused in place of a RunOver that nobody caught.
     """
-    deps = request.app[DEPS]
-    route = request.match_info.route.resource
-    handle = await deps.runs.start(
-        asked,
-        request[PRINCIPAL],
-        route=request.path if route is None else route.canonical,
-        is_stream=is_stream,
-    )
-    request[RUN_ID] = handle.run_id
+    asker = source if isinstance(source, Asker) else asker_of(source)
+    handle = await asker.deps.runs.start(asked, asker.principal, route=asker.route, is_stream=is_stream)
+    asker.note(handle.run_id)
     try:
         yield OpenRun(handle, asked.choices)
     except RunOver as over:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from runtime.cli.agents_arguments import add_agent_commands
 from runtime.cli.output import (
     EXIT_CODES,
     EXIT_FAILED,
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_server_commands(commands)
     _add_model_commands(commands)
+    add_agent_commands(commands)
     add_recall_commands(commands)
     add_mcp_commands(commands)
     add_policy_commands(commands)

@@ -5,6 +5,7 @@ cause is the newest fact about the first of them that has one; where none has, t
 inside a run, the newest fact of the run itself.
 """
 
+from runtime.core.agent_facts import AgentFact
 from runtime.core.events import (
     BackendFailed,
     BackendInstalled,
@@ -104,6 +105,7 @@ def subjects_of(event: Event) -> tuple[Subject, ...]:
             | ServerStarted()
             | ServerStopped()
             | BusLagged()
+            | AgentFact()
         ):
             return ()
         case (

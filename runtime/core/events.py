@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from runtime.core.agent_facts import AnyAgentFact
 from runtime.core.errors import FaultCode
 from runtime.core.fact import Fact
 from runtime.core.ids import LOCAL_TENANT, ModelId, PrincipalId, RunId, TenantId, WorkerId
@@ -323,6 +324,7 @@ Event = (
     | WorkerAbandoned
     | RecallFact
     | ToolFact
+    | AnyAgentFact
     | BusLagged
 )
 """Every fact there is; a `match` over it must know each."""

@@ -1,4 +1,4 @@
-"""The words of fetching from other hosts, and the port of whoever does it; `runtime/egress` fulfils it.
+"""The words of fetching from other hosts and sending to them, and the ports; `runtime/egress` fulfils them.
 
 What goes wrong in a way that is to be expected is a value: the page is gone, the perimeter forbids it.
 """
@@ -51,6 +51,34 @@ class FetchFault(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     retry_after_s: float | None = None
     """When the other side asked to come back (429, 503)."""
+
+
+class PostRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One POST. No redirect is followed: what is signed for one host is not handed on to another."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+    limit_s: float = 15.0
+    """For all of it."""
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the other side said; its body is not read."""
+
+    status: int
+    retry_after_s: float | None = None
+    """When it asked to come back."""
+
+
+class Poster(Protocol):
+    """Sends under the rules of the perimeter."""
+
+    async def post(self, request: PostRequest) -> Posted | FetchFault:
+        """Send a body to a URL."""
+
+    async def check_host(self, host: str, port: int) -> FetchFault | None:
+        """Say why a host may not be reached, None where it may."""
 
 
 class Fetcher(Protocol):

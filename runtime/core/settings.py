@@ -239,6 +239,30 @@ class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a question to a person waits for its answer; after that it counts as no."""
 
 
+class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`[agents]`: runs of agents and of the Responses API."""
+
+    live_runs: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
+    """Runs that are at work side by side; more of them wait, on disk."""
+    waiting_runs: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 10_000
+    """More than so many that wait are refused."""
+    keep_days: Seconds = 30.0
+    """How long a run that has ended is kept, with its steps."""
+    max_result_characters: Annotated[int, msgspec.Meta(ge=1000)] = 100_000
+    """Of a tool's result; what is more is cut off, and the model is told so."""
+
+
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[webhooks]]`: an address that is told when responses and batches are over."""
+
+    url: str
+    secret: str
+    """The name of an environment variable that holds `whsec_…`."""
+    events: tuple[str, ...] = ()
+    """Such as `response.completed`; empty: all."""
+    tenant: str = "local"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of `lar.toml`."""
 
@@ -251,5 +275,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     recall: RecallSettings = RecallSettings()
     mcp: McpSettings = McpSettings()
     policy: PolicySettings = PolicySettings()
+    agents: AgentSettings = AgentSettings()
+    webhooks: tuple[WebhookSettings, ...] = ()
     logs: LogSettings = LogSettings()
     console: ConsoleSettings = ConsoleSettings()

@@ -5,7 +5,7 @@ piece by piece; aiohttp expands no more than a piece at once.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,13 +14,14 @@ import anyio
 from aiohttp import ClientResponse
 from yarl import URL
 
-from runtime.core.fetching import Fetched, FetchFault, FetchRequest
+from runtime.core.fetching import Fetched, FetchFault, FetchRequest, Posted, PostRequest
 from runtime.egress.addresses import Perimeter, judge_redirect, plain_host, refusal
 from runtime.egress.answers import (
     fault_of_error,
     fault_of_headers,
     fault_of_status,
     media_type_of,
+    retry_after,
     validator_of,
 )
 from runtime.egress.resolver import Denied, GuardedResolver, Lookup, system_lookup
@@ -132,6 +133,32 @@ class GuardedFetcher:
             if not kept:
                 with anyio.CancelScope(shield=True):
                     await anyio.Path(body).unlink(missing_ok=True)
+
+    async def post(self, request: PostRequest) -> Posted | FetchFault:
+        """Send a body to a URL; an answer that points elsewhere is refused."""
+        shown = _shown(request.url)
+        try:
+            with anyio.fail_after(request.limit_s):
+                return await self._send(request, shown)
+        except Denied as denied:
+            return denied.fault
+        except aiohttp.ClientError as problem:
+            return fault_of_error(problem, shown)
+        except TimeoutError:
+            message = f"{shown} did not answer within {request.limit_s:g} s"
+            return FetchFault(code="too_slow", message=message)
+
+    async def _send(self, request: PostRequest, shown: str) -> Posted:
+        url = self._admitted(_read_url(request.url), None)
+        await self._pass_url(url)
+        _check_headers(request.headers)
+        async with self._session.post(
+            url, data=request.body, headers=request.headers, allow_redirects=False
+        ) as response:
+            if response.status in _REDIRECTS:
+                raise Denied(refusal(f"{shown} redirects; give the address where it ends"))
+            told = retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
+            return Posted(status=response.status, retry_after_s=told)
 
     async def _follow(self, request: FetchRequest, body: Path) -> Fetched:
         """Ask, and go where the answers point, until one is the last."""
@@ -248,12 +275,17 @@ def _headers_of(request: FetchRequest) -> dict[str, str]:
         headers["If-Modified-Since"] = request.last_modified
     if request.token:
         headers["Authorization"] = f"Bearer {request.token}"
+    _check_headers(headers)
+    return headers
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Raise Denied for what no header may carry."""
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable()):
             raise Denied(
                 refusal(f"the header {name} would hold characters that none may carry; check its value")
             )
-    return headers
 
 
 def _shown(url: str) -> str:

@@ -5,6 +5,7 @@ requested ── arguments ── quarantine ── gate ── started ── s
 """
 
 import logging
+from contextlib import nullcontext
 from typing import Literal, NamedTuple
 
 import anyio
@@ -172,7 +173,8 @@ class _Call:
                 with calling(self._caller):
                     answer = await member.link.call(request)
             else:
-                answer = await member.link.call(request)
+                with member.askers.call() if member.askers else nullcontext():
+                    answer = await member.link.call(request)
         except LinkFailed as problem:
             if problem.code == "refused":
                 return self._finish(ToolResult(content=(TextContent(text=str(problem)),), is_error=True))

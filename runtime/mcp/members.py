@@ -27,6 +27,7 @@ from runtime.core.tools import ServerStatus, Tool, ToolHints, Transport
 from runtime.mcp.asking import NOBODY, Answerers, asking_options
 from runtime.mcp.config import ConfigInvalid, ServerEntry
 from runtime.mcp.convert import hints_of, title_of
+from runtime.mcp.handing_on import Askers
 from runtime.mcp.link import Link
 from runtime.mcp.link_words import LinkFailed, LinkLimits, MakeTarget
 from runtime.mcp.listing import Bell
@@ -104,7 +105,12 @@ class Member:
         }
         limits = LinkLimits(connect_s=config.connect_timeout_s, concurrency=config.concurrency)
         make = self._make_internal() if self.is_internal else self._make_target
-        options |= asking_options(entry, parts.answerers, parts.home)
+        answerers = parts.answerers
+        self.askers: Askers | None = None
+        if answerers.elicit is not None and not self.is_internal:
+            self.askers = Askers(answerers.elicit)
+            answerers = answerers._replace(elicit=self.askers.elicit)
+        options |= asking_options(entry, answerers, parts.home)
         self.link = Link(entry.name, make, self, limits, options)
 
     @property

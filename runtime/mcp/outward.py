@@ -19,6 +19,10 @@ from runtime.core.ids import CallId
 from runtime.core.minting import new_id
 from runtime.core.tools import Asked, Caller, Hub, Tool, ToolResult
 from runtime.core.version import __version__
+from runtime.mcp.consent import Consent, can_ask
+from runtime.mcp.handing_on import reachable
+from runtime.mcp.handshake_sessions import HandshakeSessions
+from runtime.mcp.hub_calls import gate_question
 from runtime.mcp.wire import contents_of, messages_of, prompt_of, resource_of, result_of, template_of, tool_of
 
 PAGE = 200
@@ -67,11 +71,13 @@ class Outward:
         hub: Hub,
         offered: Callable[[], frozenset[str] | None],
         approval_wait_s: float,
+        consent: Consent | None = None,
         who: Callable[[_Context], Identity] = identity_of,
     ) -> None:
         self._hub = hub
         self._offered = offered
         self._approval_wait_s = approval_wait_s
+        self._consent = consent
         self._who = who
         self._names: dict[str, str] = {}
         """Outward names by full name; they never change while the server lives."""
@@ -88,8 +94,13 @@ class Outward:
             tools=[tool_of(each, self._name(each)) for each in shown], next_cursor=following
         )
 
-    async def call_tool(self, context: _Context, params: wire.CallToolRequestParams) -> wire.CallToolResult:
-        """Call a tool. Whatever goes wrong is a result that a model can read."""
+    async def call_tool(
+        self, context: _Context, params: wire.CallToolRequestParams
+    ) -> wire.CallToolResult | wire.InputRequiredResult:
+        """Call a tool. Whatever goes wrong is a result that a model can read.
+
+        Where a person must agree they are asked through the client, if it can ask.
+        """
         caller = self._caller(context)
         tool = await self._find(caller, params.name)
         if tool is None:
@@ -100,14 +111,24 @@ class Outward:
         async def progressed(done: float, total: float | None, message: str) -> None:
             await context.session.report_progress(done, total, message or None)
 
-        asked = Asked(
-            id=CallId(new_id("call_")),
-            full_name=tool.full_name,
-            arguments=params.arguments or {},
-            limit_s=CALL_LIMIT_S,
-            approval_wait_s=self._approval_wait_s,
-        )
-        return result_of(await self._hub.call(caller, asked, progressed))
+        def asked(wait_s: float) -> Asked:
+            return Asked(
+                id=CallId(new_id("call_")),
+                full_name=tool.full_name,
+                arguments=params.arguments or {},
+                limit_s=CALL_LIMIT_S,
+                approval_wait_s=wait_s,
+            )
+
+        with reachable(context):
+            if self._consent is None or not can_ask(context, caller.principal):
+                return result_of(await self._hub.call(caller, asked(self._approval_wait_s), progressed))
+
+            question = gate_question(caller, tool, asked(0.0))
+            result = await self._consent.obtain(
+                context, params, question, lambda: self._hub.call(caller, asked(0.0), progressed)
+            )
+        return result if isinstance(result, wire.InputRequiredResult) else result_of(result)
 
     async def list_resources(
         self, context: _Context, params: wire.PaginatedRequestParams | None
@@ -226,10 +247,10 @@ class Outward:
         if any(each.name == scheme and each.origin == "internal" for each in self._hub.servers()):
             return scheme
 
-        for each in await self._hub.resources(caller):
-            if each.uri == uri:
-                return each.server
-        return None
+        known = await self._hub.resources(caller)
+        named = (each.server for each in known if each.uri == uri and not each.is_template)
+        fitting = (each.server for each in known if each.is_template and uri.startswith(_beginning(each.uri)))
+        return next(named, None) or next(fitting, None)
 
 
 class OutwardServer(NamedTuple):
@@ -237,10 +258,12 @@ class OutwardServer(NamedTuple):
 
     server: Server[Any]
     changes: InMemorySubscriptionBus
+    sessions: HandshakeSessions
 
     async def tell_tools_changed(self) -> None:
-        """Tell clients of the newer era that listen for it; those of the older one are not told."""
+        """Tell clients of the newer era that listen for it, and all sessions of the older one."""
         await self.changes.publish(ToolsListChanged())
+        await self.sessions.tell_tools_changed()
 
 
 def outward_server(outward: Outward) -> OutwardServer:
@@ -262,7 +285,9 @@ def outward_server(outward: Outward) -> OutwardServer:
         on_completion=outward.complete,
         on_subscriptions_listen=ListenHandler(changes),
     )
-    return OutwardServer(server, changes)
+    sessions = HandshakeSessions()
+    sessions.attach(server)
+    return OutwardServer(server, changes, sessions)
 
 
 def _page(
@@ -278,6 +303,12 @@ def _page(
         raise MCPError(wire.INVALID_PARAMS, "The cursor is none that this server gave.")
     end = start + PAGE
     return entries[start:end], str(end) if end < len(entries) else None
+
+
+def _beginning(template: str) -> str:
+    """Return what every address of a template begins with; what none does, where that tells too little."""
+    fixed = template.partition("{")[0]
+    return fixed if "://" in fixed else "\0"
 
 
 def _not_found(uri: str, message: str) -> MCPError:

@@ -79,11 +79,15 @@ class Database:
             raise StoreUnavailable(f"{self.path} is closed.")
 
         write = _Write(work, committed, is_making_room, Future())
-        try:
-            self._writes.put_nowait(write)
-        except queue.Full:
-            await anyio.to_thread.run_sync(self._writes.put, write)
+        await self._queue(write)
         await asyncio.wrap_future(write.done)
+
+    async def post(self, work: Work, done: "Future[None]") -> None:
+        """Queue work that several wait for: `done` tells how it went, even where all of them have left."""
+        if self._is_closed:
+            done.set_exception(StoreUnavailable(f"{self.path} is closed."))
+        else:
+            await self._queue(_Write(work, None, False, done))
 
     async def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query on a cursor of its own and return its rows. Raises StoreDamaged."""
@@ -125,6 +129,12 @@ class Database:
             await anyio.to_thread.run_sync(self._writes.put, None, abandon_on_cancel=True)
             await anyio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
             await anyio.to_thread.run_sync(self._connection.close, abandon_on_cancel=True)
+
+    async def _queue(self, write: _Write) -> None:
+        try:
+            self._writes.put_nowait(write)
+        except queue.Full:
+            await anyio.to_thread.run_sync(self._writes.put, write)
 
     async def _reading(self, read: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
         try:

@@ -19,6 +19,7 @@ from runtime.core.events import Envelope, Event
 from runtime.core.ids import RunId, TenantId
 from runtime.core.ports import EventQuery
 from runtime.core.settings import JournalSettings
+from runtime.recall.agents.schema import AGENT_TABLES
 from runtime.recall.database import Database, Migration
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ MIGRATIONS = (
         )
         """,
     ),
+    AGENT_TABLES,
 )
+"""Of the server's database, which the journal shares with what agents keep."""
 
 _BATCH = 1024
 """Facts per write: what a busy server makes in a few seconds."""

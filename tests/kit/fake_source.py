@@ -1,15 +1,17 @@
 """A server in memory behind `tui.ports.Source`: tests say what comes, and see what was asked."""
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
+import msgspec
 from anyio.streams.memory import MemoryObjectSendStream
 
 from runtime.core.events import Envelope, Event
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelStage, ModelState, ServerState
+from tui.calls import Call
 from tui.ports import ChatDone, ChatFailed, ChatPiece, ChatStarted, ChatText, FeedItem, LinkLost, Refused
 
 SMALL = ModelId("qwen2.5-0.5b")
@@ -41,6 +43,9 @@ def server_state(*models: ModelState, seq: int = 10) -> ServerState:
     )
 
 
+T = TypeVar("T")
+
+
 class AskedChat(NamedTuple):
     """One call of `chat`."""
 
@@ -60,6 +65,15 @@ class FakeSource:
         self.closed_chats = 0
         self.is_closed = False
         self.refusal: Refused | None = None
+        self.answers: dict[str, Any] = {
+            "GET /api/approvals": {"approvals": []},
+            "GET /api/approvals?status=pending": {"approvals": []},
+            "GET /api/mcp/questions": {"questions": []},
+            "GET /api/mcp/servers": {"servers": []},
+            "GET /api/mcp/changes": {"changes": []},
+        }
+        """What `ask` gives by method and path; a Refused is raised."""
+        self.calls: list[Call[Any]] = []
         self._items, self._items_out = anyio.create_memory_object_stream[FeedItem](1000)
         self._chats: list[MemoryObjectSendStream[ChatPiece]] = []
 
@@ -95,6 +109,13 @@ class FakeSource:
         if self.refusal is not None:
             raise self.refusal
         self.unloads.append(model)
+
+    async def ask(self, call: Call[T]) -> T:
+        self.calls.append(call)
+        said = self.answers[f"{call.method} {call.path}"]
+        if isinstance(said, Refused):
+            raise said
+        return msgspec.json.decode(msgspec.json.encode(said), type=call.answer)
 
     async def aclose(self) -> None:
         self.is_closed = True

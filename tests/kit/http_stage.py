@@ -8,12 +8,15 @@ from typing import cast
 
 import aiohttp
 import anyio
+from aiohttp import web
 from openai import AsyncOpenAI
 
 from runtime.api.deps import ApiDeps
 from runtime.api.keys import KeyStore
 from runtime.api.metrics import Metrics
+from runtime.api.responses.parts import RESPONSES, ResponseParts
 from runtime.api.server import HttpServer, create_app
+from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.doors import McpDoors
 from runtime.core.driver import Runs
@@ -85,6 +88,9 @@ async def open_stage(
     servers: ServerBook | None = None,
     questions: QuestionBoard | None = None,
     gate: GateParts | None = None,
+    agents: AgentParts | None = None,
+    responses: ResponseParts | None = None,
+    prepare: Callable[[web.Application, ApiDeps], None] | None = None,
 ) -> AsyncIterator[Stage]:
     """Open a server; every run and connection has ended when the context is left."""
     clock = clock or FakeClock()
@@ -119,10 +125,16 @@ async def open_stage(
             address=lambda: server.address,
             recall=recall,
             gate=gate,
+            agents=agents,
             tools=_opening(hub, servers, mcp, questions),
             has_sse=mcp is not None and mcp.has_sse,
         )
-        server = HttpServer(create_app(deps), server_settings)
+        app = create_app(deps)
+        if responses is not None:
+            app[RESPONSES] = responses
+        if prepare is not None:
+            prepare(app, deps)
+        server = HttpServer(app, server_settings)
         await server.open()
         stage = Stage(
             deps=deps,

@@ -83,6 +83,13 @@ async def test_all_of_lar_is_offered_at_each_door(server: RunningServer, door: s
         item = kept.structured_content["id"]
         resource = await client.read_resource(f"recall://memory/{item}")
         assert made in getattr(resource.contents[0], "text", "")
+        file = await client.read_resource(f"files:///{made}")
+        assert getattr(file.contents[0], "text", "") == "one\ntwo\n"
+        said = await client.call_tool("inference_generate", {"prompt": "hi", "model": "scripted"})
+        assert not said.is_error, said.content
+        runs = [each.uri for each in (await client.list_resources()).resources if "lar://runs/" in each.uri]
+        run = await client.read_resource(runs[0])
+        assert '"kind":"run.' in getattr(run.contents[0], "text", "")
         wrong = await client.call_tool("recall_read", {"id": "doc_none"})
         assert wrong.is_error
         status = await client.call_tool("system_status", {})

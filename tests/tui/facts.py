@@ -25,6 +25,8 @@ def _field(name: str, hint: object) -> SearchStrategy[object]:
         return _text
     if isinstance(hint, type) and hasattr(hint, "__struct_fields__"):
         return struct(hint)
+    if str in get_args(hint):
+        return st.none() | _text
     if type(None) in get_args(hint):
         return st.none() | _seconds
     return st.from_type(hint)  # type: ignore[arg-type]  # Literals, NewTypes, bools and tuples

@@ -27,6 +27,7 @@ from runtime.core.events import (
 from runtime.core.ids import ModelId, PrincipalId, WorkerId
 from runtime.core.messages import Usage
 from tests.kit.fake_source import OTHER, SMALL, FakeSource, model_state, server_state
+from tests.tui import asked
 from tests.tui.kit import until
 from tui.app import LarApp
 from tui.ports import ChatFailed, ChatReasoning, ChatStarted, ChatText
@@ -189,6 +190,36 @@ async def palette(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
     await pilot.press(*"the")
 
 
+async def approvals(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    app.go_to("approvals")
+    await until(pilot, lambda: app.view.asks.count == 3)
+
+
+async def approving(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    await approvals(pilot, app, source)
+    await pilot.press("a", "up")
+
+
+async def questioned(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    await approvals(pilot, app, source)
+    await pilot.press("down", "down", "enter")
+
+
+async def no_approvals(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    app.go_to("approvals")
+    await until(pilot, lambda: app.view.asks.approvals_want.had)
+
+
+async def tools(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    app.go_to("tools")
+    await until(pilot, lambda: app.view.tools.servers)
+
+
+async def tools_empty(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    app.go_to("tools")
+    await until(pilot, lambda: app.view.tools.is_known)
+
+
 def advance(app: LarApp, seconds: float) -> None:
     app.clock.advance(seconds)  # type: ignore[attr-defined]  # the clock of the tests
 
@@ -262,6 +293,31 @@ def several() -> FakeSource:
     )
 
 
+def asking() -> FakeSource:
+    source = FakeSource()
+    model = {"kind": "Model", "id": "gemma3-27b"}
+    second = asked.approval("apr_2", principal="owner", action="install", arguments={}, resource=model)
+    denied = asked.answered("apr_00", "denied", note="")
+    asked.give(source, asked.approval(), second, over=(asked.answered(), denied))
+    source.answers["GET /api/mcp/questions"] = {"questions": [asked.question()]}
+    return source
+
+
+def equipped() -> FakeSource:
+    source = FakeSource()
+    fault = "It answered 401. Log in with: lar mcp login github"
+    address = "https://api.example.org/mcp"
+    servers = [
+        asked.server("files", waiting_tools=2),
+        asked.server("github", "failed", transport="http", target=address, tools=0, fault=fault, sandbox=""),
+        asked.server("recall", transport="memory", origin="internal", target="", tools=9, sandbox=""),
+    ]
+    source.answers["GET /api/mcp/servers"] = {"servers": servers}
+    new = asked.change("list_dir", before="", now='{\n  "name": "list_dir"\n}')
+    source.answers["GET /api/mcp/changes"] = {"changes": [asked.change(), new]}
+    return source
+
+
 SCENES: dict[str, Scene] = {
     "chat_empty": Scene(loaded, empty),
     "chat_streaming": Scene(loaded, streaming),
@@ -271,6 +327,12 @@ SCENES: dict[str, Scene] = {
     "chat_broken": Scene(damaged, broken),
     "chat_stopped": Scene(loaded, stopped),
     "chat_disconnected": Scene(loaded, disconnected),
+    "approvals": Scene(asking, approvals),
+    "approvals_yes": Scene(asking, approving),
+    "approvals_question": Scene(asking, questioned),
+    "approvals_empty": Scene(FakeSource, no_approvals),
+    "tools": Scene(equipped, tools),
+    "tools_empty": Scene(FakeSource, tools_empty),
     "events": Scene(several, events),
     "events_filtered": Scene(several, filtered),
     "events_fact": Scene(several, fact),

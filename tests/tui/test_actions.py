@@ -5,12 +5,20 @@ from textual.widgets import TextArea
 
 from tui.actions import ACTIONS, BY_ID, Action, Context, bindings, hints, is_enabled, key_name, letters
 from tui.app import LarApp
+from tui.screens.approvals import ApprovalsScreen
 from tui.screens.chat import ChatScreen
 from tui.screens.events import EventsScreen
 from tui.screens.home import HomeScreen
+from tui.screens.tools import ToolsScreen
 from tui.widgets.prompt import Prompt
 
-SCREENS = {"chat": ChatScreen, "events": EventsScreen, "home": HomeScreen}
+SCREENS = {
+    "chat": ChatScreen,
+    "events": EventsScreen,
+    "home": HomeScreen,
+    "approvals": ApprovalsScreen,
+    "tools": ToolsScreen,
+}
 SAME_BYTES = {"ctrl+h", "ctrl+i", "ctrl+m", "ctrl+left_square_bracket"}
 ON_PURPOSE = {"ctrl+c"}
 """Keys of the text field that are taken from it; copying still works, since our action copies first."""
@@ -63,7 +71,13 @@ def test_the_footer_offers_stop_first_while_an_answer_comes() -> None:
 
 
 def test_every_screen_has_a_letter() -> None:
-    assert {action.handler for action in letters().values()} >= {"go_chat", "go_home", "go_events"}
+    assert {action.handler for action in letters().values()} >= {
+        "go_chat",
+        "go_home",
+        "go_events",
+        "go_approvals",
+        "go_tools",
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,14 @@ PICTURES = [
         for name in ("chat_disconnected", "chat_downloading", "chat_broken", "chat_stopped")
     ),
     *((name, SMALL, DARK) for name in ("events_filtered", "events_fact", "go", "picker", "palette")),
+    *((name, size, DARK) for name in ("approvals", "tools") for size in (SMALL, MIDDLE)),
+    *(
+        (name, SMALL, DARK)
+        for name in ("approvals_yes", "approvals_question", "approvals_empty", "tools_empty")
+    ),
+    ("approvals", NARROW, DARK),
+    ("tools", SMALL, LIGHT),
+    ("approvals_yes", SMALL, CONTRAST),
     ("chat_streaming", LARGE, DARK),
     ("chat_streaming", NARROW, DARK),
     ("chat_installing", NARROW, DARK),

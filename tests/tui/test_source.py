@@ -14,6 +14,8 @@ from runtime.core.ids import ModelId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ServerState
 from tests.kit.fake_source import SMALL, model_state, server_state
+from tests.tui import asked
+from tui.calls import answer_approval, approve_tool
 from tui.late import LateSource
 from tui.ports import (
     ChatDone,
@@ -26,6 +28,7 @@ from tui.ports import (
     LinkLost,
     Refused,
 )
+from tui.reach import ToolChange
 from tui.source import BACKLOG, HttpSource, retry_delay_s
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -52,6 +55,8 @@ async def serving(**handlers: Handler) -> AsyncIterator[HttpSource]:
         "events": ("GET", "/api/events"),
         "install": ("POST", "/api/models/{model}/install"),
         "unload": ("POST", "/api/models/{model}/unload"),
+        "answer": ("POST", "/api/approvals/{approval}/answer"),
+        "approve": ("POST", "/api/mcp/servers/{name}/approve"),
         "chat": ("POST", "/v1/chat/completions"),
     }
     app = web.Application()
@@ -132,6 +137,39 @@ async def test_an_install_and_an_unload_reach_the_server() -> None:
         assert (await source.install(SMALL)).stage == "installing"
         await source.unload(SMALL)
     assert unloaded == [SMALL]
+
+
+async def test_an_approval_is_answered_and_a_conflict_is_told_in_the_servers_words() -> None:
+    said = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        said.append((request.match_info["approval"], await request.json()))
+        if len(said) > 1:
+            return as_json({"error": {"message": "It was denied already.", "code": "conflict"}}, 409)
+        return as_json(asked.answered("apr/1"))
+
+    yes = answer_approval("apr/1", is_approved=True, scope="tool", note="fine")
+    async with serving(answer=answer) as source:
+        assert (await source.ask(yes)).status == "approved"
+        with pytest.raises(Refused, match="denied already") as refused:
+            await source.ask(yes)
+    assert refused.value.code == "conflict"
+    assert said[0] == ("apr/1", {"is_approved": True, "scope": "tool", "note": "fine"})
+
+
+async def test_an_answer_without_content_is_none() -> None:
+    said = []
+
+    async def approve(request: web.Request) -> web.StreamResponse:
+        said.append((request.match_info["name"], await request.json()))
+        return web.Response(status=204)
+
+    change = msgspec.convert(asked.change(), ToolChange)
+    async with serving(approve=approve) as source:
+        late = LateSource(source._base_url, "lar-key")
+        await late.ask(approve_tool(change))
+        await late.aclose()
+    assert said == [("files", {"tool": "read_file", "digest": "digest-read_file"})]
 
 
 async def test_an_answer_comes_in_pieces_with_its_run_and_its_usage() -> None:

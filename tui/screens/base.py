@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import ClassVar
 
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from tui import actions
 from tui.actions import Context, Need
@@ -11,6 +11,14 @@ from tui.console import Console
 from tui.state import chat_model
 from tui.widgets.hints import Hints
 from tui.widgets.status import Banner, Status
+
+
+class LiveDialog(ModalScreen[None]):
+    """Something open over a screen that is drawn again when the view changes."""
+
+    @abstractmethod
+    def show(self) -> None:
+        """Draw the view as it is now."""
 
 
 class LarScreen(Screen[None]):
@@ -57,8 +65,8 @@ class LarScreen(Screen[None]):
         view, now = self.console.view, self.console.clock.monotonic()
         self.query_one(Status).show(view, self.TITLE_WORD, now)
         self.query_one(Banner).show(view, now)
-        self.query_one(Hints).show(self.context())
         self.show_body()
+        self.query_one(Hints).show(self.context())  # what makes sense hangs on what is drawn
 
     @abstractmethod
     def show_body(self) -> None:

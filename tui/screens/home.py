@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from runtime.core.states import ModelState
-from tui.actions import Need, bindings
+from tui.actions import BY_ID, Need, bindings, key_name
 from tui.screens.base import LarScreen
 from tui.state import Run, ViewState, chat_model
 from tui.summary import short_run
@@ -49,6 +49,7 @@ class HomeScreen(LarScreen):
         yield Banner()
         with VerticalScroll(id="body"):
             yield Static(id="head")
+            yield Static(id="waiting")
             yield Static("models", classes="title")
             yield ModelRows()
             yield ProgressPanel()
@@ -77,6 +78,9 @@ class HomeScreen(LarScreen):
         """Draw the view."""
         view, clock = self.console.view, self.console.clock
         self.query_one("#head", Static).update(_head(view, clock.now()))
+        waiting = self.query_one("#waiting", Static)
+        waiting.display = bool(view.asks.count)
+        waiting.update(_waiting(view, self.size.width - 3))
         self.query_one(ModelRows).show(view)
         self.query_one(ProgressPanel).show(view)
         self.query_one("#runs", Static).update(_runs(view, clock.now(), self.size.width - 3))
@@ -130,6 +134,21 @@ def _head(view: ViewState, now: float) -> Content:
         for name, done in (*steps, ("chat", False))
     ]
     return Content("\n").join([about, Content("").join(checks)])
+
+
+def _waiting(view: ViewState, width: int) -> Content:
+    """Say how much waits for the person, what comes first, and the way there."""
+    asks = view.asks
+    first = f"{asks.approvals[0].action} {asks.approvals[0].resource.id}" if asks.approvals else ""
+    first = first or (f"{asks.questions[0].question.server} asks something" if asks.questions else "")
+    return content(
+        [
+            Word(f"▲ {asks.count} to answer", "bold $warning"),
+            Word(clean(first), "$foreground", 2),
+            Word(f"{key_name(BY_ID['go.approvals'].keys[0])} shows them", "$muted", 1),
+        ],
+        width,
+    )
 
 
 def _runs(view: ViewState, now: float, width: int) -> Content:

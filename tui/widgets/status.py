@@ -87,6 +87,8 @@ def status_words(view: ViewState, title: str, now: float) -> list[Word]:
     """Return the whole row, to be cut to the width there is."""
     model = chat_model(view)
     words = [Word(f"◆ {title}", "bold $accent", 0), link_word(view, now)]
+    if view.asks.count:
+        words.append(Word(f"▲ {view.asks.count} to answer", "bold $warning", 1))
     if view.chat.model:
         words.append(Word(view.chat.model, "bold $foreground", 5))
     if view.link.phase == "lost":

@@ -1,5 +1,7 @@
 """POST /v1/completions: a run per prompt, told as one stream or as one whole answer."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -7,7 +9,7 @@ from msgspec import UNSET
 
 from runtime.api.bodies import read_body
 from runtime.api.chosen import choose_model
-from runtime.api.deps import DEPS, PRINCIPAL, ApiDeps
+from runtime.api.deps import ApiDeps
 from runtime.api.openai.chunks import Heading
 from runtime.api.openai.completion_body import CompletionBody, requests_of
 from runtime.api.openai.completion_chunks import CompletionAnswer, CompletionChunks
@@ -15,6 +17,7 @@ from runtime.api.openai.many_runs import ManyRuns, Numbered, open_runs
 from runtime.api.openai.sampling import service_tier_of, wants_usage
 from runtime.api.openai.streaming import answer_stream
 from runtime.api.openai.usage import Tally
+from runtime.api.runs import Asker, asker_of
 from runtime.api.sse import SseStream
 from runtime.core.messages import Began, Broke, Delta, Ended, Scores, Tokens, Vectors
 from runtime.core.states import ModelState
@@ -47,16 +50,31 @@ class _Job:
 
 async def post_completion(request: web.Request) -> web.StreamResponse:
     """Serve one completion, of one prompt or of several."""
-    deps = request.app[DEPS]
     body = await read_body(request, CompletionBody)
+    asker = asker_of(request)
+    if not body.stream:
+        return web.Response(body=await complete_text(asker, body), content_type="application/json")
+
+    async with _open(asker, body) as job:
+        return await _stream(request, job)
+
+
+async def complete_text(asker: Asker, body: CompletionBody) -> bytes:
+    """Return the whole answer to a request. Raises Refused, LarError."""
+    async with _open(asker, body) as job:
+        return await _whole(job)
+
+
+@asynccontextmanager
+async def _open(asker: Asker, body: CompletionBody) -> AsyncIterator[_Job]:
+    """Start the runs of a request. Raises Refused, LarError."""
     # Whoever asked for best_of alone did not ask for log probabilities.
     renamed = {"logprobs": "best_of"} if body.logprobs is None else {}
-    chosen = [choose_model(deps, each, request[PRINCIPAL], renamed) for each in requests_of(body)]
+    chosen = [choose_model(asker.deps, each, asker.principal, renamed) for each in requests_of(body)]
     model = chosen[0].model
     asked = [each.request for each in chosen]
-    async with open_runs(request, asked, side_by_side=model.sequences, is_stream=bool(body.stream)) as runs:
-        job = _Job(deps=deps, body=body, model=model, prompts=len(asked), runs=runs)
-        return await _stream(request, job) if body.stream else await _whole(job)
+    async with open_runs(asker, asked, side_by_side=model.sequences, is_stream=bool(body.stream)) as runs:
+        yield _Job(deps=asker.deps, body=body, model=model, prompts=len(asked), runs=runs)
 
 
 async def _stream(request: web.Request, job: _Job) -> web.StreamResponse:
@@ -97,7 +115,7 @@ async def _tell_output(
             return  # nothing to show, or it ended the run before it came here, or not of a completion
 
 
-async def _whole(job: _Job) -> web.Response:
+async def _whole(job: _Job) -> bytes:
     """Gather the runs and answer once. Raises RunOver."""
     body = job.body
     answer = CompletionAnswer(
@@ -112,5 +130,4 @@ async def _whole(job: _Job) -> web.Response:
                     tally.add(output.usage, run=numbered.run)
             case Broke() | Vectors() | Scores() | Tokens():
                 continue
-    content = answer.encode(job.heading(), tally.total(), has_logprobs=body.logprobs is not None)
-    return web.Response(body=content, content_type="application/json")
+    return answer.encode(job.heading(), tally.total(), has_logprobs=body.logprobs is not None)

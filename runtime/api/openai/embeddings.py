@@ -11,7 +11,7 @@ from runtime.api.bodies import read_body
 from runtime.api.errors import invalid
 from runtime.api.openai.ability import ready_model_for
 from runtime.api.openai.sampling import NotEmpty, Wire
-from runtime.api.runs import OpenRun, open_run
+from runtime.api.runs import Asker, OpenRun, asker_of, open_run
 from runtime.core.ids import ModelId
 from runtime.core.messages import EmbedRequest, Ended, Priority, Usage, Vectors
 
@@ -60,21 +60,26 @@ class EmbeddingList(msgspec.Struct, frozen=True, kw_only=True):
 async def post_embeddings(request: web.Request) -> web.Response:
     """Turn texts into vectors."""
     body = await read_body(request, EmbeddingsBody)
+    return web.Response(body=await embed_texts(asker_of(request), body), content_type="application/json")
+
+
+async def embed_texts(asker: Asker, body: EmbeddingsBody) -> bytes:
+    """Return the whole answer to a request. Raises Refused, LarError."""
     asked = EmbedRequest(
         model=ModelId(body.model),
         inputs=inputs_of(body.input),
         dimensions=body.dimensions,
         priority=body.priority or "interactive",
     )
-    model = ready_model_for(request, asked.model, "embeddings", "turn texts into vectors")
-    async with open_run(request, asked) as run:
+    model = ready_model_for(asker, asked.model, "embeddings", "turn texts into vectors")
+    async with open_run(asker, asked) as run:
         data, usage = await _gather(run, is_base64=body.encoding_format == "base64")
     answer = EmbeddingList(
         data=data,
         model=model.id,
         usage=WireUsage(prompt_tokens=usage.prompt_tokens, total_tokens=usage.total_tokens),
     )
-    return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    return msgspec.json.encode(answer)
 
 
 def inputs_of(given: str | list[str | int | list[int]]) -> tuple[str | tuple[int, ...], ...]:

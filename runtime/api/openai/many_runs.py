@@ -11,11 +11,9 @@ from functools import partial
 from typing import NamedTuple
 
 import anyio
-from aiohttp import web
 
-from runtime.api.deps import RUN_ID
 from runtime.api.errors import Refusal, Refused, refusal_of
-from runtime.api.runs import RunOver, open_run
+from runtime.api.runs import Asker, RunOver, open_run
 from runtime.api.sse import SseStream
 from runtime.core.driver import Piece
 from runtime.core.errors import LarError
@@ -40,11 +38,11 @@ class _Stopped(NamedTuple):
 class ManyRuns:
     """Runs that are being followed. Their outputs can be read once. `open_runs` makes and starts it."""
 
-    def __init__(self, request: web.Request, asked: Sequence[Request], side_by_side: int) -> None:
+    def __init__(self, asker: Asker, asked: Sequence[Request], side_by_side: int) -> None:
         self.ids: dict[int, RunId] = {}
         """The runs that have started, by their number."""
         self.sender, self.receiver = anyio.create_memory_object_stream[Numbered | _Stopped](0)
-        self._request = request
+        self._asker = asker
         self._asked = asked
         self._open = sum(each.choices for each in asked)
         self._limiter = anyio.CapacityLimiter(max(1, side_by_side))
@@ -78,14 +76,14 @@ class ManyRuns:
     def name_run(self, number: int) -> RunId | None:
         """Let one of the runs stand for the request in its headers and its errors; return it."""
         if number in self.ids:
-            self._request[RUN_ID] = self.ids[number]
+            self._asker.note(self.ids[number])
         return self.ids.get(number)
 
     async def follow(self, number: int, *, is_stream: bool) -> None:
         """Start one of the runs when it is its turn, and carry its outputs to the common stream."""
         async with self._limiter:
             try:
-                async with open_run(self._request, self._asked[number], is_stream=is_stream) as run:
+                async with open_run(self._asker, self._asked[number], is_stream=is_stream) as run:
                     self.ids[number] = run.run_id
                     async for piece in run.pieces():
                         await self.sender.send(Numbered(number, piece))
@@ -97,13 +95,13 @@ class ManyRuns:
 
 @asynccontextmanager
 async def open_runs(
-    request: web.Request, asked: Sequence[Request], *, side_by_side: int, is_stream: bool = False
+    asker: Asker, asked: Sequence[Request], *, side_by_side: int, is_stream: bool = False
 ) -> AsyncIterator[ManyRuns]:
     """Start a run for each and follow them; leaving the context stops what still lives.
 
     Raises Refused in place of a RunOver that nobody caught.
     """
-    runs = ManyRuns(request, asked, side_by_side)
+    runs = ManyRuns(asker, asked, side_by_side)
     refusal: Refusal | None = None
     with runs.sender, runs.receiver:
         async with anyio.create_task_group() as tasks:

@@ -38,8 +38,6 @@ def chat_request_of(body: ChatBody) -> ChatRequest:
 
 
 def _check_refused_fields(body: ChatBody) -> None:
-    if body.store:
-        raise unsupported("'store' is not supported yet: completions are not kept. Leave it out.", "store")
 
     if body.modalities is not None and body.modalities != ["text"]:
         raise unsupported("'modalities' other than [\"text\"] are not supported yet.", "modalities")

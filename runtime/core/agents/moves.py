@@ -8,11 +8,11 @@ import msgspec
 
 from runtime.core.agents.happenings import AnyHappening
 from runtime.core.agents.items import Answered, AnyItem, Called
-from runtime.core.agents.plans import PlannedTool
+from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.steps import AnyStep, RunRecord
 from runtime.core.errors import Fault
 from runtime.core.ids import ApprovalId, ModelId
-from runtime.core.messages import ChatRequest, Output
+from runtime.core.messages import ChatRequest, Output, Usage
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, tag_field="told"):
@@ -24,8 +24,10 @@ class Begin(Told, frozen=True, kw_only=True):
 
     context_tokens: int | None = None
     """Of the model, where it is known."""
-    partial: tuple[AnyItem, ...] = ()
-    """Items that readers of the run have seen begin before the crash, and that no step holds."""
+    seen: tuple[AnyHappening, ...] = ()
+    """All that readers of the run were told before the crash: the machine tells them what they missed."""
+    pictures: dict[str, bytes] = {}
+    """By file id: pictures that items name and do not hold."""
 
 
 class Gave(Told, frozen=True, kw_only=True):
@@ -67,6 +69,20 @@ class PersonDecided(Told, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class PersonAsked(Told, frozen=True, kw_only=True):
+    """The question to the person that `AskPerson` wanted has this approval."""
+
+    call_id: str
+    approval: ApprovalId
+
+
+class HandedOver(Told, frozen=True, kw_only=True):
+    """What a call of a `handover` tool comes to: another agent goes on, by this plan."""
+
+    call_id: str
+    plan: Plan
+
+
 class Steered(Told, frozen=True, kw_only=True):
     """Somebody adds to what was asked; it is heard at the next turn."""
 
@@ -94,6 +110,8 @@ class Summarised(Told, frozen=True, kw_only=True):
 
     text: str = ""
     fault: Fault | None = None
+    usage: Usage = Usage()
+    """What it took."""
 
 
 AnyTold = (
@@ -103,6 +121,8 @@ AnyTold = (
     | Returned
     | Moved
     | PersonDecided
+    | PersonAsked
+    | HandedOver
     | Steered
     | Added
     | CancelAsked
@@ -161,6 +181,8 @@ class AskPerson(Command, frozen=True, kw_only=True):
     call: Called
     tool: PlannedTool
     reason: str
+    approval: ApprovalId | None = None
+    """The question that was put already: wait for its answer, and ask anew only where it is gone."""
 
 
 class Summarise(Command, frozen=True, kw_only=True):

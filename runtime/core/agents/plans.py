@@ -85,6 +85,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: tuple[PlannedTool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     """Of the first turn; after a call of a tool it is `auto`, unless it is `none`."""
+    allowed_tools: tuple[str, ...] = ()
+    """Only these may be called, in every turn, though all are shown (`allowed_tools`); empty: all."""
     parallel_tool_calls: bool = True
     sampling: Sampling = Sampling()
     reasoning_effort: str | None = None

@@ -16,6 +16,8 @@ from runtime.core.errors import Fault
 from runtime.core.ids import ApprovalId, ModelId, RunId
 from runtime.core.messages import FinishReason, Usage
 
+TurnPurpose = Literal["answer", "decision", "reflection"]
+"""What a model is asked for. The last two are hidden: what they give is no part of the conversation."""
 RunStatus = Literal["queued", "in_progress", "waiting", "completed", "incomplete", "failed", "cancelled"]
 """waiting: for a person's approval. The last four are ends."""
 TERMINAL: frozenset[RunStatus] = frozenset({"completed", "incomplete", "failed", "cancelled"})
@@ -55,6 +57,7 @@ class TurnBegun(Step, frozen=True, kw_only=True, omit_defaults=True, tag="turn.b
     """Items of the conversation that the prompt is made of."""
     recalled: tuple[str, ...] = ()
     """Ids of memories and passages that were put into it."""
+    purpose: TurnPurpose = "answer"
 
 
 class TurnEnded(Step, frozen=True, kw_only=True, omit_defaults=True, tag="turn.ended"):
@@ -64,6 +67,9 @@ class TurnEnded(Step, frozen=True, kw_only=True, omit_defaults=True, tag="turn.e
     items: tuple[AnyItem, ...]
     usage: Usage
     reason: FinishReason
+    """cancelled: it broke or was given up; its items were seen by readers, but no model hears of them."""
+    is_draft: bool = False
+    """The answer is judged before it is given; ItemsAdded gives it, or another turn does."""
 
 
 class CallBegun(Step, frozen=True, kw_only=True, omit_defaults=True, tag="call.begun"):

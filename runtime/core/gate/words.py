@@ -124,6 +124,9 @@ class Approvals(Protocol):
         it does not offer.
         """
 
+    async def wait(self, approval: ApprovalId, limit_s: float) -> Approval:
+        """Wait for an answer, so long at most; return the question as it is then."""
+
     async def cancel(self, tenant: TenantId, approval: ApprovalId) -> Approval:
         """Take a question back that nobody waits for any more. Raises NotFound."""
 

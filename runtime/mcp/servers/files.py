@@ -15,6 +15,7 @@ import msgspec
 from mcp.server import Server
 
 from runtime.core.tools import Caller, ToolHints
+from runtime.mcp.servers.files_resources import FilesResources
 from runtime.mcp.servers.files_words import (
     Deleted,
     DeleteGiven,
@@ -95,7 +96,8 @@ def files_server(folder: Path) -> Server[Any]:
         )
         for each in _TOOLS
     ]
-    return tool_server("files", "Files", _INSTRUCTIONS, offers)
+    resources = FilesResources(lambda caller: place_of(folder, caller))
+    return tool_server("files", "Files", _INSTRUCTIONS, offers, resources)
 
 
 def place_of(folder: Path, caller: Caller) -> Path:

@@ -7,14 +7,16 @@ from typing import Any
 
 from mcp.server import Server
 
+from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.fetching import Fetcher
-from runtime.core.ports import Models
+from runtime.core.ports import Journal, Models
 from runtime.mcp.servers.clock_time import time_server
 from runtime.mcp.servers.files import files_server
 from runtime.mcp.servers.inference import Starter, inference_server
 from runtime.mcp.servers.reach import RecallReach
 from runtime.mcp.servers.recall import recall_server
+from runtime.mcp.servers.run_resources import RunResources
 from runtime.mcp.servers.system import SystemParts, system_server
 from runtime.mcp.servers.web import ReadPage, web_server
 
@@ -36,6 +38,8 @@ class InternalParts:
     started_at: float
     address: Callable[[], str]
     metrics: Callable[[], bytes]
+    bus: Bus
+    journal: Journal
 
 
 def internal_servers(parts: InternalParts) -> Mapping[str, Callable[[], Server[Any]]]:
@@ -55,5 +59,5 @@ def internal_servers(parts: InternalParts) -> Mapping[str, Callable[[], Server[A
         "files": lambda: files_server(parts.home / WORKSPACES_FOLDER),
         "web": lambda: web_server(parts.fetcher, parts.read_page, parts.clock),
         "time": lambda: time_server(parts.clock),
-        "system": lambda: system_server(system),
+        "system": lambda: system_server(system, RunResources(parts.bus, parts.journal)),
     }

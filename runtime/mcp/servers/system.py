@@ -14,9 +14,9 @@ from runtime.core.clock import Clock
 from runtime.core.ports import Models
 from runtime.core.states import ModelState
 from runtime.core.tools import ToolHints
-from runtime.mcp.servers.offering import READS, Call, Offer, told, tool_server
+from runtime.mcp.servers.offering import READS, Call, Offer, Readable, told, tool_server
 
-_INSTRUCTIONS = "Tells how the Lar that serves you is: its machine, its models, its counters."
+_INSTRUCTIONS = "Tells how the Lar that serves you is: its machine, its models, its counters, its runs."
 _SERIES_LIMIT = 500
 _SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -101,8 +101,8 @@ class MetricsResult(msgspec.Struct, frozen=True, kw_only=True):
     is_more: bool
 
 
-def system_server(parts: SystemParts) -> Server[Any]:
-    """Return the server."""
+def system_server(parts: SystemParts, runs: Readable | None = None) -> Server[Any]:
+    """Return the server; its resources are the runs."""
 
     async def status(_: NothingGiven, __: Call) -> StatusResult:
         return await anyio.to_thread.run_sync(_status, parts)
@@ -138,6 +138,7 @@ def system_server(parts: SystemParts) -> Server[Any]:
             ),
             offer("metrics", "Metrics", counted, MetricsGiven, MetricsResult, metrics, _LOOKS),
         ),
+        runs,
     )
 
 

@@ -235,6 +235,18 @@ def test_the_call_cue_calls_what_it_says_once() -> None:
     assert decide(*exchange(text, add="3"), tools=TOOLS).text == "add returned: 3"
 
 
+def test_the_calls_after_then_are_made_once_the_results_of_those_before_are_there() -> None:
+    text = "[[call: add {}]] [[then]] [[call: get_weather {}]] [[say: Done.]]"
+    first = exchange(text, add="3")
+    second = [*first, *exchange(text, get_weather="18")[1:]]
+
+    assert [call.name for call in decide(text, tools=TOOLS).calls] == ["add"]
+    assert decide(text, tools=TOOLS).text == ""
+    assert [call.name for call in decide(*first, tools=TOOLS).calls] == ["get_weather"]
+    assert decide(*second, tools=TOOLS).calls == ()
+    assert decide(*second, tools=TOOLS).text == "Done."
+
+
 def test_several_call_cues_are_several_calls_unless_they_may_not_be_parallel() -> None:
     text = "[[say: Looking.]] [[call: add {}]] [[call: get_weather {}]] [[call: add {}]]"
 

@@ -46,9 +46,13 @@ def fault_of(text: str) -> Fault:
         ("[[hang]]", Cues(is_hanging=True)),
         ("[[freeze]]", Cues(is_freezing=True)),
         ("[[noise]]", Cues(is_noisy=True)),
-        ("[[call: add]]", Cues(calls=(CalledTool(name="add"),))),
-        ('[[call: a {"b":"]]", "c":[[1]] }]]', Cues(calls=(CalledTool(name="a", arguments=ODD_JSON),))),
-        ("[[call: a]] [[call: b {} ]]", Cues(calls=(CalledTool(name="a"), CalledTool(name="b")))),
+        ("[[call: add]]", Cues(rounds=((CalledTool(name="add"),),))),
+        ('[[call: a {"b":"]]", "c":[[1]] }]]', Cues(rounds=((CalledTool(name="a", arguments=ODD_JSON),),))),
+        ("[[call: a]] [[call: b {} ]]", Cues(rounds=((CalledTool(name="a"), CalledTool(name="b")),))),
+        (
+            "[[call: a]] [[then]] [[call: b]]",
+            Cues(rounds=((CalledTool(name="a"),), (CalledTool(name="b"),))),
+        ),
     ],
 )  # fmt: skip
 def test_a_cue_is_read(text: str, cues: Cues) -> None:
@@ -89,6 +93,8 @@ def test_an_unknown_cue_is_refused_with_the_known_ones(text: str) -> None:
         "[[crash-after]]", "[[hang: 3]]", "[[freeze:]]", "[[noise: loud]]", "[[call]]", "[[call: ]]",
         "[[call: add [1]]]", "[[call: add {]]", '[[call: add {"a": NaN}]]', "[[call: add {} more]]",
         "[[call: add " + '{"a":' * 5000,
+        "[[then]]",
+        "[[then: x]]",
     ],
 )  # fmt: skip
 def test_a_malformed_cue_is_refused_with_the_form_it_should_have(text: str) -> None:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from mcp import Client
 from mcp.server import Server
+from mcp.shared.exceptions import MCPError
 
 from runtime.core.gate.principals import Principal, Role
 from runtime.core.ids import PrincipalId, TenantId
@@ -63,6 +64,42 @@ async def test_every_tool_says_what_it_takes_and_does(tmp_path: Path) -> None:
                 assert tool.output_schema is not None
                 for name, field in tool.input_schema.get("properties", {}).items():
                     assert field, (tool.name, name)
+
+
+async def test_files_are_resources_in_pages_text_as_text_and_the_rest_as_bytes(tmp_path: Path) -> None:
+    async with client_of(files_server(tmp_path)) as client:
+        for number in range(101):
+            await call(client, "write", path=f"notes/{number:03}.md", text=f"note {number}")
+        (place_of(tmp_path, caller()) / "z ä.png").write_bytes(b"\x89PNG\xff")
+
+        first = await client.list_resources()
+        second = await client.list_resources(cursor=first.next_cursor)
+        uris = [each.uri for page in (first, second) for each in page.resources]
+        assert (len(first.resources), len(uris), second.next_cursor) == (100, 102, None)
+        assert uris[0] == "files:///notes/000.md"
+        (text,) = (await client.read_resource(uris[0])).contents
+        assert (getattr(text, "text", None), text.mime_type) == ("note 0", "text/markdown")
+        (blob,) = (await client.read_resource(uris[-1])).contents
+        assert (getattr(blob, "blob", None), blob.mime_type) == ("iVBOR/8=", "image/png")
+
+
+@pytest.mark.parametrize(
+    "uri", ["files:///../up", "files:///%2e%2e/up", "files:////etc/passwd", "files:///", "files:///none.md"]
+)
+async def test_resources_lead_out_of_no_workspace(tmp_path: Path, uri: str) -> None:
+    (tmp_path / "up").write_text("secret")
+    async with client_of(files_server(tmp_path)) as client:
+        with pytest.raises(MCPError):
+            await client.read_resource(uri)
+
+
+async def test_another_callers_files_are_not_listed(tmp_path: Path) -> None:
+    async with client_of(files_server(tmp_path)) as client:
+        await call(client, "write", path="mine.md", text="mine")
+    async with client_of(files_server(tmp_path), caller("ben")) as client:
+        assert not (await client.list_resources()).resources
+        with pytest.raises(MCPError):
+            await client.read_resource("files:///mine.md")
 
 
 async def test_wrong_arguments_are_told_with_the_field(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
 """The server `lar`: names, pages, and what of a tool is offered on."""
 
 from pathlib import Path
+from typing import Any
 
 import anyio
+import mcp.types as wire
 import msgspec
+import pytest
 from mcp import Client
+from mcp.client.sse import sse_client
 
 from runtime.mcp.wire import tool_of
 from tests.kit.fake_hub import a_tool
@@ -48,6 +52,32 @@ async def test_clients_that_listen_are_told_of_other_tools(tmp_path: Path) -> No
                 await stage.outward.tell_tools_changed()
                 told = await anext(aiter(changes))
             assert type(told).__name__ == "ToolsListChanged"
+
+
+@pytest.mark.parametrize("door", ["http", "sse"])
+async def test_sessions_of_the_older_era_are_told_of_other_tools_until_they_end(
+    tmp_path: Path, door: str
+) -> None:
+    told = anyio.Event()
+
+    async def hear(message: object) -> None:
+        if isinstance(message, wire.ToolListChangedNotification):
+            told.set()
+
+    with anyio.fail_after(LIMIT_S):
+        async with open_mcp_stage(tmp_path) as stage:
+            target: Any = sse_client(stage.sse) if door == "sse" else stage.mcp
+            async with Client(target, mode="legacy", message_handler=hear) as client:
+                tools = client.server_capabilities.tools
+                assert tools is not None
+                assert tools.list_changed is True
+                await client.list_tools()
+                while not told.is_set():  # the client opens its stream in its own time
+                    await stage.outward.tell_tools_changed()
+                    await anyio.wait_all_tasks_blocked()
+                assert len(stage.outward.sessions) == 1
+            while len(stage.outward.sessions):
+                await anyio.wait_all_tasks_blocked()
 
 
 def test_nothing_is_wanted_in_headers() -> None:

@@ -83,8 +83,9 @@ def _cues_of(chat: Chat) -> Cues:
 
 def _decide_calls(request: Generate, chat: Chat, cues: Cues) -> list[Call]:
     allowed = _allowed(request, chat)
-    if cues.calls and not chat.results:
-        wanted = cues.calls if request.parallel_tool_calls else cues.calls[:1]
+    if chat.rounds_made < len(cues.rounds):
+        called = cues.rounds[chat.rounds_made]
+        wanted = called if request.parallel_tool_calls else called[:1]
         return [_check_offered(call, allowed, chat) for call in wanted]
 
     if request.tool_mode == "required":
@@ -163,6 +164,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _decide_text(request: Generate, chat: Chat, cues: Cues, *, has_calls: bool) -> str:
+    if has_calls and len(cues.rounds) > 1:
+        return ""
+
     if cues.say is not None:
         return cues.say
 

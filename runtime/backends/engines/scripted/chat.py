@@ -138,6 +138,13 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
 
         return self.messages[len(self.messages) - count :]
 
+    @property
+    def rounds_made(self) -> int:
+        """How often tools were called, and gave results, since the last message of a user."""
+        if not self.results or self.asked_index is None:
+            return 0
+        return sum(bool(each.calls) for each in self.messages[self.asked_index :])
+
     def called_name(self, result: Message) -> str:
         """Return the name of the tool that gave this result, or the best name that is known for it."""
         for message in reversed(self.messages):

@@ -44,7 +44,8 @@ class Cues(msgspec.Struct, frozen=True, kw_only=True):
     """The message without its cues."""
     say: str | None = None
     words: int | None = None
-    calls: tuple[CalledTool, ...] = ()
+    rounds: tuple[tuple[CalledTool, ...], ...] = ()
+    """What is called, round by round: the next round comes after the results of the one before."""
     reason: str = ""
     delay_s: float = 0.0
     fail: str | None = None
@@ -127,13 +128,14 @@ _KINDS = {
     "freeze": _Kind("is_freezing", _read_flag, "[[freeze]]"),
     "noise": _Kind("is_noisy", _read_flag, "[[noise]]"),
 }
-_CALL = "call"
+_CALL, _THEN = "call", "then"
 _CALL_FORM = (
     '[[call: tool_name {"argument": "value"}]], the arguments a JSON object, '
     'or [[call: tool_name "input"]] for a custom tool'
 )
+_FORMS = {_CALL: _CALL_FORM, _THEN: "[[then]] between the calls of one turn and those of the next"}
 
-CUE_NAMES = tuple(sorted([*_KINDS, _CALL]))
+CUE_NAMES = tuple(sorted([*_KINDS, _CALL, _THEN]))
 """Every cue there is."""
 
 
@@ -143,7 +145,7 @@ def read_cues(text: str, param: str) -> Cues:
     Raises Refused (invalid_request) for an unknown, malformed, repeated or contradicting cue.
     """
     fields: dict[str, Any] = {}
-    calls: list[CalledTool] = []
+    rounds: list[list[CalledTool]] = [[]]
     plain: list[str] = []
     position = 0
     while opening := _OPENING.search(text, position):
@@ -152,11 +154,13 @@ def read_cues(text: str, param: str) -> Cues:
         try:
             if name == _CALL:
                 call, position = _read_call(text, opening.end())
-                calls.append(call)
+                rounds[-1].append(call)
+            elif name == _THEN:
+                position = _read_then(rounds, text, opening.end())
             else:
                 position = _read_one(fields, name, text, opening.end())
         except ValueError as error:
-            form = _CALL_FORM if name == _CALL else _KINDS[name].form
+            form = _FORMS[name] if name in _FORMS else _KINDS[name].form
             raise _refusal(f"The cue [[{name}]] is malformed. Write it as {form}.", param) from error
         except KeyError as error:
             known = ", ".join(CUE_NAMES)
@@ -166,7 +170,8 @@ def read_cues(text: str, param: str) -> Cues:
             raise _refusal(str(error), param) from error
 
     plain.append(text[position:])
-    return Cues(text="".join(plain).strip(), calls=tuple(calls), **fields)
+    called = tuple(map(tuple, rounds)) if rounds[0] else ()
+    return Cues(text="".join(plain).strip(), rounds=called, **fields)
 
 
 class _Contradiction(Exception):
@@ -186,6 +191,15 @@ def _read_one(fields: dict[str, Any], name: str, text: str, start: int) -> int:
         raise _Contradiction("The cues [[say]] and [[long]] both give the answer. Keep one of them.")
 
     return end + len("]]")
+
+
+def _read_then(rounds: list[list[CalledTool]], text: str, start: int) -> int:
+    """Begin another round of calls; return where the cue ends. Raises ValueError where none came before."""
+    if not text.startswith("]]", start) or not rounds[-1]:
+        raise ValueError
+
+    rounds.append([])
+    return start + len("]]")
 
 
 def _find_end(text: str, start: int) -> int:

@@ -1,0 +1,1 @@
+"""Agents and their runs over HTTP, in Lar's own words."""

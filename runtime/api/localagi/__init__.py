@@ -1,0 +1,1 @@
+"""LocalAGI's routes for agents, over Lar's agents."""

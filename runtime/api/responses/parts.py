@@ -1,0 +1,64 @@
+"""What the routes of responses work with beside runs, given once by the composition root."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiohttp import web
+
+from runtime.api.errors import Refusal, Refused
+from runtime.api.responses.files_in import ReadText
+from runtime.api.responses.prompts import Prompts
+from runtime.api.responses.sealing import Sealer
+from runtime.api.responses.stored import ItemPlaces
+from runtime.api.responses.tools_in import HostedWish
+from runtime.core.agents.items import AnyItem
+from runtime.core.agents.plans import PlannedTool
+from runtime.core.agents.ports import Lent
+from runtime.core.gate.principals import Principal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hosted:
+    """Tools that Lar carries out, as a request may use them."""
+
+    resolved: Mapping[int, Sequence[PlannedTool]] = field(default_factory=dict)
+    """By the place of each wish."""
+    lent: Lent | None = None
+    """Servers that came with the request."""
+    added: tuple[AnyItem, ...] = ()
+    """Lists of servers' tools that the asker has not seen yet."""
+
+
+class Hosting(Protocol):
+    """Resolves the tools of a request that Lar carries out."""
+
+    async def resolve(
+        self, principal: Principal, wishes: Sequence[HostedWish], context: Sequence[AnyItem]
+    ) -> Hosted:
+        """Return what the wishes come to; `context` may hold lists of tools. Raises LarError, Refused."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResponseParts:
+    """Parts of the Responses API."""
+
+    sealer: Sealer
+    places: ItemPlaces = field(default_factory=ItemPlaces)
+    prompts: Prompts | None = None
+    hosting: Hosting | None = None
+    """None: tools that Lar carries out are refused."""
+    read_text: ReadText | None = None
+    """None: documents within requests are refused, except plain text."""
+
+
+RESPONSES = web.AppKey("responses", ResponseParts)
+
+
+def parts_of(request: web.Request) -> ResponseParts:
+    """Return the parts. Raises Refused where the server was started without them."""
+    parts = request.app.get(RESPONSES)
+    if parts is None:
+        message = "This server was started without the Responses API."
+        raise Refused(Refusal(status=503, type="server_error", code="agents_off", message=message))
+    return parts

@@ -1,0 +1,1 @@
+"""Tests of durable runs: their fold, their machine, their laws."""
