@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import anyio
+from anyio.abc import TaskGroup
 
 from runtime.core.agent_facts import AgentFact, AnyAgentFact
 from runtime.core.agents.asking import Asker
@@ -107,21 +108,7 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
         runs = RunService(
             runner_parts, sessions=sessions, children=children, tasks=tasks, settings=parts.settings.agents
         )
-        default = parts.settings.models.default
-        starter = Starter(
-            Stage(
-                home=parts.home,
-                book=book,
-                runs=runs,
-                source=source,
-                collections=parts.recall.collections,
-                tasks=tasks,
-                now=lambda: datetime.fromtimestamp(parts.clock.now()).astimezone(),
-                default_model=lambda: default,
-                small_models=frozenset[ModelId],
-                recaller=RecallRecaller(parts.recall),
-            )
-        )
+        starter = _starter(parts, book, runs, source, tasks)
         children.spawner = starter
         with parts.bus.subscribe("agents", _FACTS_BUFFERED) as facts:
             tasks.start_soon(people.follow, facts)
@@ -143,6 +130,26 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
                 runs.stop,
             )
         tasks.cancel_scope.cancel()
+
+
+def _starter(
+    parts: AgencyParts, book: FileBook, runs: RunService, source: HubTools, tasks: TaskGroup
+) -> Starter:
+    default = parts.settings.models.default
+    return Starter(
+        Stage(
+            home=parts.home,
+            book=book,
+            runs=runs,
+            source=source,
+            collections=parts.recall.collections,
+            tasks=tasks,
+            now=lambda: datetime.fromtimestamp(parts.clock.now()).astimezone(),
+            default_model=lambda: default,
+            small_models=frozenset[ModelId],
+            recaller=RecallRecaller(parts.recall),
+        )
+    )
 
 
 def _triggers(

@@ -22,14 +22,9 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from runtime.agency import Agency, AgencyParts, open_agents
 from runtime.api.access import check_bind
-from runtime.api.deps import ApiDeps
 from runtime.api.keys import KEYS_FILE, KeyStore
-from runtime.api.metrics import Metrics
-from runtime.api.responses.parts import RESPONSES, ResponseParts
-from runtime.api.responses.sealing import load_sealer
-from runtime.api.server import Bound, HttpServer, create_app
+from runtime.api.server import Bound
 from runtime.backends.hardware import SystemProbe, read_cores, read_memory
 from runtime.backends.install import Installer
 from runtime.backends.library import Library
@@ -44,23 +39,20 @@ from runtime.core.clock import SystemClock
 from runtime.core.driver import Runs
 from runtime.core.embedding import RunEmbedder
 from runtime.core.errors import Fault, ModelUnavailable
-from runtime.core.events import Envelope, Event, ServerStarted, ServerStopped
+from runtime.core.events import Envelope, Event, ServerStopped
 from runtime.core.fact import Fact
-from runtime.core.fetching import Fetcher
 from runtime.core.gate.connecting import host_check
 from runtime.core.gate.opening import open_gate
-from runtime.core.gate.policy_words import GateParts
 from runtime.core.gate.words import Gate
 from runtime.core.ids import ModelId, TenantId
 from runtime.core.recall import Recall
 from runtime.core.settings import Settings
 from runtime.core.version import __version__
 from runtime.egress.client import open_fetcher
-from runtime.instance import remove_instance, write_instance
+from runtime.faces import Inner, open_faces
 from runtime.recall.database import Database, open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
 from runtime.recall.opening import Given, open_recall
-from runtime.tool_parts import ToolParts, ToolsOnDemand
 
 logger = logging.getLogger(__name__)
 
@@ -196,20 +188,22 @@ async def _open_parts(
             _open_given(launch, bus, runs, models, gate.gate) as given,
             open_recall(launch.home / RECALL_FOLDER, launch.settings.recall, given) as opened,
         ):
-            parts = _Parts(models, pool, runs, opened.recall, gate, given.fetcher)
-            async with _open_http(launch, bus, stores, keys, parts, tasks) as bound:
+            inner = Inner(
+                home=launch.home,
+                settings=launch.settings,
+                bus=bus,
+                database=stores.database,
+                journal=stores.journal,
+                keys=keys,
+                models=models,
+                pool=pool,
+                runs=runs,
+                recall=opened.recall,
+                gate=gate,
+                fetcher=given.fetcher,
+            )
+            async with open_faces(inner, tasks) as bound:
                 yield bound
-
-
-class _Parts(NamedTuple):
-    """What the routes work with."""
-
-    models: Library
-    pool: Pool
-    runs: Runs
-    recall: Recall
-    gate: GateParts
-    fetcher: Fetcher
 
 
 @asynccontextmanager
@@ -234,94 +228,6 @@ async def _open_given(
             embedding_model=launch.settings.models.embedding,
             fetcher=fetcher,
         )
-
-
-@asynccontextmanager
-async def _open_http(
-    launch: Launch, bus: Bus, stores: Stores, keys: KeyStore, parts: _Parts, tasks: TaskGroup
-) -> AsyncIterator[Bound]:
-    """Answer while the context lasts; at its end no run lives any more and no model is resident."""
-    settings = launch.settings
-    clock = SystemClock()
-    metrics = Metrics()
-    tasks.start_soon(metrics.follow, bus)
-    http: HttpServer
-    tool_parts = ToolParts(
-        home=launch.home,
-        settings=settings,
-        bus=bus,
-        journal=stores.journal,
-        gate=parts.gate.gate,
-        approvals=parts.gate.approvals,
-        runs=parts.runs,
-        models=parts.models,
-        recall=parts.recall,
-        fetcher=parts.fetcher,
-        clock=clock,
-        metrics=lambda: metrics.expose(parts.models.list_models()),
-        address=lambda: http.address,
-    )
-    tools = ToolsOnDemand(tool_parts)
-    agency_parts = AgencyParts(
-        home=launch.home,
-        settings=settings,
-        database=stores.database,
-        bus=bus,
-        clock=clock,
-        gate=parts.gate,
-        runs=parts.runs,
-        models=parts.models,
-        recall=parts.recall,
-        tools=tools.get,
-    )
-    async with anyio.create_task_group() as toolbox, open_agents(agency_parts) as agency:
-        toolbox.start_soon(tools.run_forever)
-        app = create_app(
-            ApiDeps(
-                runs=parts.runs,
-                models=parts.models,
-                bus=bus,
-                journal=stores.journal,
-                keys=keys,
-                settings=settings.server,
-                metrics=metrics,
-                clock=clock,
-                version=__version__,
-                started_at=clock.now(),
-                address=lambda: http.address,
-                recall=parts.recall,
-                gate=parts.gate,
-                tools=tools.get,
-                agents=agency.parts,
-                has_sse=settings.mcp.sse,
-            )
-        )
-        sealer = await anyio.to_thread.run_sync(load_sealer, launch.home)
-        app[RESPONSES] = ResponseParts(sealer=sealer)
-        http = HttpServer(app, settings.server)
-        async with _answer(launch, http, bus, keys, parts, agency) as bound:
-            yield bound
-        toolbox.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _answer(
-    launch: Launch, http: HttpServer, bus: Bus, keys: KeyStore, parts: _Parts, agency: Agency
-) -> AsyncIterator[Bound]:
-    """Be reachable while the context lasts; then end agents, runs, requests and models, in this order."""
-    bound = await http.open()
-    secret = keys.issue_owner_secret()
-    instance = await anyio.to_thread.run_sync(write_instance, launch.home, bound.address, __version__, secret)
-    bus.publish(ServerStarted(version=__version__, address=bound.address))
-    try:
-        yield bound
-    finally:
-        with anyio.CancelScope(shield=True):  # every step below has a bound of its own
-            await anyio.to_thread.run_sync(remove_instance, launch.home, instance)
-            await agency.stop(launch.settings.server.shutdown_grace_s)
-            await parts.runs.stop(launch.settings.server.shutdown_grace_s)
-            await http.aclose(grace_s=1.0)
-            await parts.pool.aclose()
 
 
 async def _assemble(

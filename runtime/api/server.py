@@ -12,6 +12,7 @@ from runtime.api.deps import DEPS, ApiDeps
 from runtime.api.events import OPEN_STREAMS, OpenStreams
 from runtime.api.mcp_mount import add_challenge
 from runtime.api.middleware import Door, add_headers, border, make_guard
+from runtime.api.responses.parts import RESPONSES, ResponseParts
 from runtime.api.routes import add_routes
 from runtime.core.errors import SettingsInvalid
 from runtime.core.settings import ServerSettings
@@ -63,10 +64,12 @@ class _InFlight:
 _IN_FLIGHT = web.AppKey("in_flight", _InFlight)
 
 
-def create_app(deps: ApiDeps) -> web.Application:
+def create_app(deps: ApiDeps, responses: ResponseParts | None = None) -> web.Application:
     """Put the application together. Does no I/O."""
     app = web.Application(client_max_size=deps.settings.max_body_bytes)
     app[DEPS] = deps
+    if responses is not None:
+        app[RESPONSES] = responses
     app[OPEN_STREAMS] = OpenStreams()
     app[_IN_FLIGHT] = in_flight = _InFlight()
     permissions = add_routes(app)

@@ -1,5 +1,6 @@
 """The routes with batches, webhooks and prompts behind them, over fake runs, stores and files."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -104,6 +105,7 @@ async def services_stage(
         made.append(make_services(deps, deps.agents, recall.files, app[RESPONSES], poster, endpoints or {}))
         made[0].give_to(app)
         app[PROMPTS] = PromptBook(folder)
+        app[RESPONSES] = dataclasses.replace(app[RESPONSES], prompts=app[PROMPTS])
 
     with anyio.fail_after(10):
         async with (

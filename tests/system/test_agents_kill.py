@@ -154,6 +154,8 @@ def test_runs_survive_kills_at_any_moment(home: Path) -> None:
             assert [number for number, _ in told] == list(range(len(told)))
             assert [kind for _, kind in told].count("over") == 1
             assert told[-1][1] == "over"
+            replayed = http.post(f"/api/runs/{run}/replay").json()
+            assert replayed["is_same"], replayed
 
 
 def test_a_hundred_runs_at_once_all_end_with_their_marks(home: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from agents import (
     Agent,
     ModelSettings,
+    OpenAIConversationsSession,
     OpenAIResponsesModel,
     OpenAIResponsesWSModel,
     RunConfig,
@@ -104,6 +105,38 @@ async def test_a_session_of_the_client_carries_the_conversation(client: AsyncOpe
 
     assert second.final_output == "You said: And now?"
     assert len(items) == 6
+
+
+async def test_a_conversation_of_the_server_is_a_session(client: AsyncOpenAI) -> None:
+    agent = Agent(name="clerk", model=_model(client), tools=[get_weather])
+    session = OpenAIConversationsSession(openai_client=client)
+
+    await Runner.run(agent, '[[call: get_weather {"city": "Porto"}]]', session=session, run_config=_CONFIG)
+    second = await Runner.run(agent, "And now?", session=session, run_config=_CONFIG)
+
+    assert second.final_output == "You said: And now?"
+    assert len(await session.get_items()) == 6
+
+
+async def test_a_conversation_of_the_server_is_continued_by_its_id(client: AsyncOpenAI) -> None:
+    agent = Agent(name="clerk", model=_model(client), tools=[get_weather])
+    conversation = await client.conversations.create()
+
+    first = await Runner.run(
+        agent,
+        '[[call: get_weather {"city": "Porto"}]]',
+        conversation_id=conversation.id,
+        run_config=_CONFIG,
+    )
+    items = [each async for each in client.conversations.items.list(conversation.id, order="asc")]
+
+    assert first.final_output == "get_weather returned: 18 degrees in Porto"
+    assert [each.type for each in items] == [
+        "message",
+        "function_call",
+        "function_call_output",
+        "message",
+    ]
 
 
 async def test_turns_go_on_from_the_previous_response(client: AsyncOpenAI) -> None:

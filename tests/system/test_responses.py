@@ -34,7 +34,10 @@ _WAIT_LIMIT_S = 20.0
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with running_server(tmp_path_factory.mktemp("responses")) as running:
+    home = tmp_path_factory.mktemp("responses")
+    (home / "agents").mkdir()
+    (home / "agents" / "clerk.yaml").write_text("name: clerk\nmodel: scripted\ninstructions: Sort.\n")
+    with running_server(home) as running:
         yield running
 
 
@@ -145,6 +148,65 @@ def test_output_is_parsed_into_a_model(client: OpenAI) -> None:
         streamed = stream.get_final_response()
 
     assert parsed.output_parsed == streamed.output_parsed == Person(name="Ada", age=36)
+
+
+def test_a_conversation_holds_what_was_asked_and_answered(client: OpenAI) -> None:
+    conversation = client.conversations.create(items=[{"role": "user", "content": "My name is Ada."}])
+    made = client.responses.create(model=MODEL, input="Hello", conversation=conversation.id)
+    stream = client.responses.create(
+        model=MODEL, input="Again", conversation={"id": conversation.id}, stream=True
+    )
+    list(stream)
+
+    items = [each.to_dict() for each in client.conversations.items.list(conversation.id, order="asc")]
+
+    assert made.conversation is not None
+    assert made.conversation.id == conversation.id
+    texts = [part["text"] for item in items for part in item["content"]]  # type: ignore[attr-defined]  # messages
+    assert texts == ["My name is Ada.", "Hello", "You said: Hello", "Again", "You said: Again"]
+    assert items[2]["id"] == made.output[0].id
+
+
+def test_an_agent_answers_where_a_model_would(server: RunningServer, client: OpenAI) -> None:
+    made = client.responses.create(model="clerk", input="Sort this", instructions="Briefly.")
+    events = _events(server, "POST", "", json={"model": "clerk", "input": "And this", "stream": True})
+    again = client.responses.create(model="clerk", input="More", previous_response_id=made.id)
+
+    assert (made.model, made.output_text) == ("clerk", "You said: Sort this")
+    assert heard(events).output_text == "You said: And this"
+    assert again.usage is not None
+    assert made.usage is not None
+    assert again.usage.input_tokens > made.usage.input_tokens
+
+
+def test_a_response_that_is_deleted_while_it_is_made_is_gone(client: OpenAI) -> None:
+    made = client.responses.create(model=MODEL, input="[[slow: 100ms]] [[long: 500]]", background=True)
+    _until(lambda: client.responses.retrieve(made.id).status == "in_progress")
+    client.responses.delete(made.id)
+
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
+
+
+def test_stored_responses_are_listed_the_newest_first(server: RunningServer, client: OpenAI) -> None:
+    made = [client.responses.create(model=MODEL, input=text).id for text in ("one", "two", "three")]
+
+    first = server.get("/v1/responses?limit=2").json()
+    second = server.get(f"/v1/responses?limit=1&after={first['last_id']}").json()
+
+    assert [each["id"] for each in first["data"] + second["data"]] == made[::-1]
+    assert first["has_more"] is True
+
+
+def test_an_item_may_be_named_instead_of_sent(client: OpenAI) -> None:
+    made = client.responses.create(model=MODEL, input="My name is Ada.")
+    named: Any = {"type": "item_reference", "id": made.output[0].id}
+
+    again = client.responses.create(model=MODEL, input=[named, {"role": "user", "content": "Go on."}])
+
+    assert again.output_text == "You said: Go on."
+    first = next(iter(client.responses.input_items.list(again.id, order="asc")))
+    assert first.to_dict()["id"] == made.output[0].id
 
 
 def test_input_items_are_listed(client: OpenAI) -> None:

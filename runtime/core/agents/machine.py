@@ -269,11 +269,13 @@ class AgentMachine:
             return
 
         match outcome.kind:
-            case "given" | "cut":
+            case "given" | "cut" | "repeated":
                 self._tries = 0
                 self._shortening.settle()
                 self._add()
-                if outcome.kind == "cut":
+                if outcome.kind == "repeated":
+                    self._end(_Ending("incomplete", "repetition"))
+                elif outcome.kind == "cut":
                     is_spent = find_spent(self.state) == "tokens"
                     self._end(_Ending("incomplete", "tokens" if is_spent else "max_output_tokens"))
                 else:

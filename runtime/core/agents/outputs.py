@@ -20,6 +20,7 @@ from runtime.core.agents.happenings import (
 )
 from runtime.core.agents.items import AnyItem, Called, CallForm, ItemStatus, Said, Text, Thought, Wanted
 from runtime.core.agents.plans import Plan, PlannedTool
+from runtime.core.agents.repetition import RepetitionWatch
 from runtime.core.messages import ChosenLogprob, Delta, ToolCallDelta
 
 Mint = Callable[[str], str]
@@ -86,6 +87,12 @@ class _Growing:
     """Readers will see a `Wanted` instead."""
     pieces: list[str] = field(default_factory=list)
     logprobs: list[ChosenLogprob] = field(default_factory=list)
+    watch: RepetitionWatch = field(default_factory=RepetitionWatch)
+
+    def grow(self, text: str) -> None:
+        """Take what was added."""
+        self.pieces.append(text)
+        self.watch.hear(text)
 
 
 class TurnWriter:
@@ -108,6 +115,11 @@ class TurnWriter:
     def has_begun(self) -> bool:
         """Whether readers have seen anything of this turn."""
         return bool(self.items) or self._current is not None
+
+    @property
+    def is_repeating(self) -> bool:
+        """Whether what is being written only repeats itself."""
+        return self._current is not None and self._current.watch.is_repeating
 
     def hear(self, delta: Delta) -> list[AnyHappening]:
         """Take what one step added."""
@@ -146,7 +158,7 @@ class TurnWriter:
         if self._current is None or not isinstance(self._current.item, Thought):
             told += self._open(Thought(id=self._mint("rs_"), text="", status="in_progress"))
         current = self._growing()
-        current.pieces.append(text)
+        current.grow(text)
         return [*told, ThoughtGrew(place=current.place, item_id=current.item.id, delta=text)]
 
     def _say(
@@ -170,7 +182,7 @@ class TurnWriter:
             told += self._open(said)
 
         current = self._growing()
-        current.pieces.append(text)
+        current.grow(text)
         current.logprobs += logprobs
         if text:
             told.append(
@@ -213,7 +225,7 @@ class TurnWriter:
         return call_id
 
     def _grow_arguments(self, current: _Growing, text: str) -> list[AnyHappening]:
-        current.pieces.append(text)
+        current.grow(text)
         if current.is_silent:
             return []
 

@@ -93,6 +93,8 @@ class Surroundings:
     variables: Mapping[str, str] = field(default_factory=dict)
     small_models: frozenset[ModelId] = frozenset()
     """Those whose settings say that they decide first whether to call a tool."""
+    turn_tokens: int | None = None
+    """What a turn may give where the agent does not say; None: as much as the model can."""
     context_share: float = 0.0
     """Above this share of the context, definitions of tools give way to `search_tools`; 0: never."""
 
@@ -124,6 +126,7 @@ def plan_of(agent: Agent, around: Surroundings) -> Plan:
         response_format=_format(agent),
         limits=agent.limits,
         is_truncated=True,
+        turn_tokens=agent.max_output_tokens or around.turn_tokens,
         compact_at_tokens=agent.compact_at_tokens,
         decides_first=models[0] in around.small_models if decides is None else decides,
         reflects=agent.reflection,

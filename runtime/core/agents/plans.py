@@ -97,6 +97,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_truncated: bool = False
     """Whether the oldest items go when the prompt is too long (calls and results never split); else the run
     fails."""
+    turn_tokens: int | None = None
+    """What one turn may give at most; None: as much as the rest allows."""
     compact_at_tokens: int | None = None
     """A prompt of so many tokens is compacted before the next turn; None: at 80 % of the model's context."""
     decides_first: bool = False

@@ -139,6 +139,7 @@ class _Replay:
             case CallEnded() | CallBegun() | CallAsked():
                 return self._call_step(step)
             case ItemsAdded(items=items, is_output=is_output):
+                self._forget_minted(*items)
                 return Added(items=items) if is_output else Steered(items=items)
             case PlanChanged():
                 return self._refused(_NO_MODEL)
@@ -159,6 +160,7 @@ class _Replay:
                 plan = self._plan_after(result.call_id)
                 if plan is not None:
                     return HandedOver(call_id=result.call_id, plan=plan)
+                self._forget_minted(result)
                 return Returned(call_id=result.call_id, result=result)
             case CallBegun(call_id=call_id):
                 if self._phase(call_id) == "begun":
@@ -231,6 +233,13 @@ class _Replay:
         turn = self._machine.state.turn
         return TurnRefused(turn=turn.turn if turn else 0, fault=fault or _UNKNOWN)
 
+    def _forget_minted(self, *items: AnyItem) -> None:
+        """Give no id again that came with what the machine is told."""
+        for each in items:
+            minted = self._minted[_prefix(each)]
+            if each.id in minted:
+                minted.remove(each.id)
+
     def _mint(self, prefix: str) -> str:
         if self._minted[prefix]:
             return self._minted[prefix].popleft()
@@ -257,8 +266,12 @@ def _ids_of(steps: Sequence[AnyStep]) -> defaultdict[str, deque[str]]:
             case _:
                 new = []
         for each in new:
-            found[each.id.partition("_")[0] + "_"].append(each.id)
+            found[_prefix(each)].append(each.id)
     return found
+
+
+def _prefix(item: AnyItem) -> str:
+    return item.id.partition("_")[0] + "_"
 
 
 def _outputs(items: Sequence[AnyItem]) -> Iterator[Output]:

@@ -25,5 +25,5 @@ def tokens_left(state: RunState) -> int | None:
     if most is not None and state.plan.door == "responses":
         most -= state.usage.completion_tokens
     left = None if state.plan.limits.tokens is None else state.plan.limits.tokens - state.usage.total_tokens
-    known = [each for each in (most, left) if each is not None]
+    known = [each for each in (most, left, state.plan.turn_tokens) if each is not None]
     return min(known) if known else None

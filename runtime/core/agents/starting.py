@@ -87,6 +87,8 @@ class Stage:
     default_model: Callable[[], ModelId | None]
     small_models: Callable[[], frozenset[ModelId]]
     recaller: Recaller | None = None
+    turn_tokens: int | None = None
+    """What a turn of an agent may give that does not say it itself."""
     tool_share: float = 0.0
 
 
@@ -202,6 +204,7 @@ class Starter:
             skills=skills,
             variables={"user": wish.principal.id, **wish.variables},
             small_models=stage.small_models(),
+            turn_tokens=stage.turn_tokens,
             context_share=stage.tool_share,
         )
         plan = msgspec.structs.replace(plan_of(agent, around), door=wish.door)

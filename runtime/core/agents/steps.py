@@ -124,7 +124,7 @@ class RunEnded(Step, frozen=True, kw_only=True, omit_defaults=True, tag="run.end
 
     status: Literal["completed", "incomplete", "failed", "cancelled"]
     reason: str = ""
-    """Of incomplete and cancelled: max_output_tokens, turns, calls, tokens, seconds, loop, …"""
+    """Of incomplete and cancelled: max_output_tokens, turns, calls, tokens, seconds, loop, repetition, …"""
     fault: Fault | None = None
 
 

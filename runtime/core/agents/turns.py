@@ -28,9 +28,12 @@ from runtime.core.messages import Began, Broke, ChatRequest, Delta, Ended, Finis
 
 
 class Outcome(NamedTuple):
-    """How a turn ended. cut: by a limit of tokens · stopped: given up · broke: with this fault."""
+    """How a turn ended.
 
-    kind: Literal["given", "cut", "stopped", "broke"]
+    cut: by a limit of tokens · repeated: it only repeated itself · stopped: given up · broke: with this fault.
+    """
+
+    kind: Literal["given", "cut", "repeated", "stopped", "broke"]
     fault: Fault | None = None
     has_shown: bool = False
     """Whether readers have seen anything of a turn that broke."""
@@ -42,6 +45,8 @@ class Turns:
     def __init__(self, ledger: Ledger) -> None:
         self.pictures: Pictures = {}
         self.is_stopping = False
+        self._is_repeating = False
+        """Whether the turn was stopped since it only repeated itself."""
         self._ledger = ledger
         self._writer: TurnWriter | None = None
         self._is_held = False
@@ -80,9 +85,13 @@ class Turns:
             case Began():
                 self._opened(turn, told.output)
             case Delta():
-                self._grown(turn, writer.hear(told.output) if not self.is_stopping else [])
+                if not self.is_stopping and not self._is_repeating:
+                    self._grown(turn, writer.hear(told.output))
+                    self._watch(turn, writer)
             case Ended():
                 return self._ended(turn, writer, told.output)
+            case Broke() if self._is_repeating and not self.is_stopping:
+                return self._ended(turn, writer, Ended(reason="cancelled", usage=Usage()))
             case Broke():
                 return self.broke(told.turn, told.output.fault)
             case _:
@@ -142,23 +151,34 @@ class Turns:
         elif turn.purpose == "answer":
             self._ledger.tell(*happenings)
 
+    def _watch(self, turn: TurnBegun, writer: TurnWriter) -> None:
+        """End the turn of an agent early where nothing new comes. What a request asks of a model is its own."""
+        if writer.is_repeating and self._ledger.state.plan.agent is not None:
+            self._is_repeating = True
+            self._ledger.order(StopGenerating(turn=turn.turn))
+
     def _ended(self, turn: TurnBegun, writer: TurnWriter, ended: Ended) -> Outcome:
-        if self.is_stopping or ended.reason == "cancelled":
+        is_repeating = self._is_repeating and not self.is_stopping
+        if self.is_stopping or (ended.reason == "cancelled" and not is_repeating):
             return self._abandon(turn, ended.usage, Outcome("stopped"))
 
-        is_cut = ended.reason == "length"
+        reason = "length" if is_repeating else ended.reason
+        is_cut = reason == "length"
         happenings = writer.finish(is_cut=is_cut)
         items = tuple(writer.items)
         is_draft = (
             self._is_held and not is_cut and not any(isinstance(each, Called | Wanted) for each in items)
         )
-        self._close(turn, items, ended.usage, ended.reason, is_draft=is_draft)
+        self._close(turn, items, ended.usage, reason, is_draft=is_draft)
         if turn.purpose != "answer":
             return Outcome("given")
 
         if not is_draft:
             self._ledger.tell(*self._held, *happenings)
         self._ledger.tell(TurnClosed(turn=turn.turn, usage=ended.usage))
+        if is_repeating:
+            return Outcome("repeated")
+
         return Outcome("cut" if is_cut else "given")
 
     def _abandon(self, turn: TurnBegun, usage: Usage, outcome: Outcome) -> Outcome:
@@ -183,7 +203,7 @@ class Turns:
         is_draft: bool = False,
     ) -> None:
         self._writer = None
-        self.is_stopping = False
+        self.is_stopping = self._is_repeating = False
         self._ledger.store(
             TurnEnded(
                 at=self._ledger.now,

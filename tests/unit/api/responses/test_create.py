@@ -9,12 +9,14 @@ import anyio
 import openai
 import pytest
 
+from runtime.api import sse
 from runtime.core.agents.happenings import StatusChanged, TurnClosed
-from runtime.core.agents.items import Answered, Said
+from runtime.core.agents.items import Answered, Called, Said
 from runtime.core.agents.plans import CANCELLED_BY_CLIENT
-from runtime.core.agents.ports import NewRun
+from runtime.core.agents.ports import NewRun, Session
 from runtime.core.agents.steps import RunEnded
 from runtime.core.errors import Conflict, Fault, FaultCode
+from runtime.core.ids import LOCAL_TENANT
 from runtime.core.messages import Usage
 from tests.kit.fake_agent_runs import FakeRun
 from tests.kit.response_stage import (
@@ -192,6 +194,24 @@ async def test_a_foreground_stream_whose_reader_leaves_is_cancelled(tmp_path: Pa
     assert (ended.status, ended.reason) == ("cancelled", CANCELLED_BY_CLIENT)
 
 
+async def test_a_stream_that_waits_shows_that_it_lives_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sse, "KEEP_ALIVE_S", 0.02)
+    async with response_stage(tmp_path, lambda new: begun()) as stage:
+        body = {"model": "m", "input": "Hi", "stream": True}
+        async with stage.http.http.post(stage.url, json=body) as answer:
+            with anyio.fail_after(5):
+                waited = [await answer.content.readuntil(b"\n\n") for _ in range(5)]
+                _play(stage.runs.last, stage.runs, *said("Late."), *closed())
+                rest = (await answer.content.read()).replace(b": keep-alive\n\n", b"")
+
+    assert waited[2:] == [b": keep-alive\n\n"] * 3
+    events = [each for _, each in _frames(rest.decode())]
+    assert events[-2]["type"] == "response.completed"
+    assert events[0]["sequence_number"] == 2
+
+
 async def test_a_request_in_the_foreground_whose_asker_leaves_is_cancelled(tmp_path: Path) -> None:
     async with response_stage(tmp_path, lambda new: begun()) as stage:
 
@@ -360,6 +380,22 @@ async def test_a_conversation_and_a_previous_response_exclude_each_other(tmp_pat
 
     assert status == 400
     assert (unknown, body["error"]["param"]) == (404, "conversation")
+
+
+async def test_a_conversation_stands_before_what_is_asked(tmp_path: Path) -> None:
+    call = Called(id="fc_1", call_id="call_9", name="look", arguments="{}")
+    async with response_stage(tmp_path, answering()) as stage:
+        session = Session(id="conv_1", tenant=LOCAL_TENANT, created_at=1.0)
+        await stage.home.sessions.create(session, [call])
+        missing, _ = await stage.post(input="Hi", conversation="conv_1")
+        result: Any = {"type": "function_call_output", "call_id": "call_9", "output": "yes"}
+        response = await stage.client.responses.create(model="m", input=[result], conversation="conv_1")
+
+    assert missing == 400  # the conversation waits for a result
+    assert response.conversation is not None
+    assert response.conversation.id == "conv_1"
+    new = stage.runs.last.new
+    assert (new.session, new.context) == ("conv_1", ())  # the run reads its conversation itself
 
 
 async def test_an_item_may_be_named_instead_of_sent(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The WebSocket on /v1/responses, with the SDK's connection, its lanes, and frames sent by hand."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -224,6 +225,27 @@ async def test_who_leaves_ends_what_is_being_made(tmp_path: Path) -> None:
             await _create(connection)
             await _until(connection, "response.in_progress")
         with anyio.fail_after(5):
+            await stage.runs.last.over.wait()
+
+    ended = stage.runs.last.ended
+    assert ended is not None
+    assert ended.status == "cancelled"
+
+
+async def test_a_connection_that_breaks_ends_what_is_being_made(tmp_path: Path) -> None:
+    async with response_stage(tmp_path, lambda new: begun()) as stage:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", int(stage.http.address.rpartition(":")[2])
+        )
+        request = (
+            "GET /v1/responses HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        frame = b'{"type": "response.create", "model": "m", "input": "Hi"}'
+        writer.write(request.encode() + bytes([0x81, 0x80 | len(frame), 0, 0, 0, 0]) + frame)
+        with anyio.fail_after(5):
+            await reader.readuntil(b"response.in_progress")
+            writer.transport.abort()
             await stage.runs.last.over.wait()
 
     ended = stage.runs.last.ended

@@ -118,8 +118,9 @@ async def test_a_steered_run_is_lived_again() -> None:
 @pytest.mark.parametrize("is_approved", [True, False])
 async def test_a_run_that_asked_is_lived_again(is_approved: bool) -> None:
     async with live_stage() as stage:
-        stage.pool.play(by_turn(calling("say"), saying("done")))
-        follower = await stage.start("go", hub_tool(approval="always"), new=BACKGROUND)
+        stage.pool.play(by_turn(calling("count"), calling("say", call_id="call_2"), saying("done")))
+        tools = (hub_tool("count"), hub_tool(approval="always"))
+        follower = await stage.start("go", *tools, new=BACKGROUND)
         await anyio.wait_all_tasks_blocked()
         (pending,) = stage.desk.list_approvals(LOCAL_TENANT, "pending")
         await stage.desk.answer(LOCAL_TENANT, pending.id, Answer(is_approved=is_approved), "owner")
