@@ -2,8 +2,8 @@
 
     python -m bench.agents_decision [MODEL]
 
-`free` is the turn of an agent as it is; `step` puts the decision before it (`decide_first`), as agents do. The
-other ways are those that were tried beside it: reading the choice from the probabilities of the first token,
+`free` is the turn of an agent as it is; `step` puts the decision before it (`decide_first`), as agents do.
+The other ways are those that were tried beside it: the choice read from the first token's probabilities,
 examples in the question, and asking yes or no before which. Temperature 0; the prompts are those of a run.
 """
 
@@ -112,12 +112,17 @@ TASKS = (
     Task("What is ice made of?", ("get_weather", "search_documents", "calculate")),
     Task("Sum up in five words: The meeting was long and nothing was decided.", ("send_mail", "write_file")),
 )
+_MUSIC = "- play_music: Play a song.\n- book_table: Book a table in a restaurant."
+_TRAIN = "- find_train: Find trains between two places.\n- take_note: Keep a note."
 _EXAMPLES = (
-    "Examples:",
-    'Hello there! -> {"tool": "none"}',
-    'What is the capital of Spain? -> {"tool": "none"}',
-    'Tell me a story. -> {"tool": "none"}',
+    (_MUSIC, "Play something by Mozart.", "play_music"),
+    (_MUSIC, "Good evening!", "none"),
+    (_TRAIN, "When does the next train to Berlin leave?", "find_train"),
+    (_TRAIN, "What is the capital of Italy?", "none"),
+    (_MUSIC, "Tell me a story.", "none"),
+    (_TRAIN, "Note that the key is under the mat.", "take_note"),
 )
+"""What others asked with other tools, and what was needed."""
 
 Ask = Callable[[RunState], str]
 """Returns the name of the tool that is called, or nothing."""
@@ -140,19 +145,24 @@ class Asking:
         return self._after(state)
 
     def examples(self, state: RunState) -> str:
-        """The same with examples in the question."""
+        """Decide after six examples, three of which need no tool."""
         body = _body(decision_request(state, {}))
-        body["messages"][-1]["content"] += "\n" + "\n".join(_EXAMPLES)
+        messages = [{"role": "system", "content": "You choose the tool that a request needs, or none."}]
+        for listed, asked, needed in _EXAMPLES:
+            messages.append({"role": "user", "content": _which(listed, asked)})
+            messages.append({"role": "assistant", "content": f'{{"tool": "{needed}"}}'})
+        asked = next(each.text for each in state.conversation if isinstance(each, Said))
+        body["messages"] = [*messages, {"role": "user", "content": _which(_listed(state), asked)}]
         state.decision = self._text(body)
         return self._after(state)
 
     def letters(self, state: RunState) -> str:
-        """The first token's probabilities over letters that stand for the tools."""
+        """Take the likeliest first token among letters that stand for the tools."""
         scores = self._letters(state, state.conversation)
         return _best(scores, state)
 
     def letters_less(self, state: RunState) -> str:
-        """The same, less what the letters get without a question."""
+        """Do the same less what the letters get without a question."""
         empty = Said(id="", role="user", parts=(Text(text="N/A"),))
         own, usual = self._letters(state, state.conversation), self._letters(state, [empty])
         return _best([one - other for one, other in zip(own, usual, strict=True)], state)
@@ -160,7 +170,7 @@ class Asking:
     def yes_first(self, state: RunState) -> str:
         """Yes or no from the first token's probabilities, then which by a constrained choice."""
         question = "Can this only be done with one of the tools? Answer Yes or No."
-        body = self._plain(state, state.conversation, f"{_listed(state)}\n{question}")
+        body = self._plain(state.conversation, f"{_listed(state)}\n{question}")
         found = self._first(body)
         if found.get("Yes", -20.0) <= found.get("No", -20.0):
             return ""
@@ -183,10 +193,10 @@ class Asking:
         tools = [*(f"{each.name}: {each.description}" for each in state.plan.tools), "no tool is needed"]
         lines = [f"{letter}) {each}" for letter, each in zip(string.ascii_uppercase, tools, strict=False)]
         question = "\n".join(["Which is needed to do what was asked?", *lines, "Answer with one letter."])
-        found = self._first(self._plain(state, conversation, question))
+        found = self._first(self._plain(conversation, question))
         return [found.get(letter, -20.0) for letter in string.ascii_uppercase[: len(tools)]]
 
-    def _plain(self, state: RunState, conversation: list[Any], question: str) -> dict[str, Any]:
+    def _plain(self, conversation: list[Any], question: str) -> dict[str, Any]:
         asked = next(each.text for each in reversed(conversation) if isinstance(each, Said))
         return {
             "messages": [
@@ -299,6 +309,10 @@ def _body(request: ChatRequest) -> dict[str, Any]:
 def _called(answer: Any) -> str:
     calls = answer.choices[0].message.tool_calls
     return calls[0].function.name if calls else ""
+
+
+def _which(listed: str, asked: str) -> str:
+    return f"Tools:\n{listed}\n- none: no tool.\n\nRequest: {asked}\n\nWhich tool?"
 
 
 def _listed(state: RunState) -> str:

@@ -23,8 +23,11 @@ from runtime.core.agents.consolidating import Consolidator
 from runtime.core.agents.definition import Agent
 from runtime.core.agents.ending import Endings
 from runtime.core.agents.hosted.board import Board
+from runtime.core.agents.hosted.code_interpreter import CodeInterpreter, Sandboxes
 from runtime.core.agents.hosted.file_search import FileSearch
+from runtime.core.agents.hosted.web_search import WebSearch
 from runtime.core.agents.hub_tools import HubTools
+from runtime.core.agents.lending import Lending
 from runtime.core.agents.parts import AgentParts
 from runtime.core.agents.people import Desk, People
 from runtime.core.agents.pictures import PictureFiles
@@ -40,6 +43,7 @@ from runtime.core.agents.triggers.starts import Starts
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.driver import Runs
+from runtime.core.fetching import Fetcher
 from runtime.core.gate.policy_words import GateParts
 from runtime.core.ids import ModelId, RunId, TenantId
 from runtime.core.minting import new_id
@@ -70,6 +74,8 @@ class AgencyParts:
     models: Models
     recall: Recall
     tools: OpenToolbox
+    fetcher: Fetcher
+    sandboxes: Sandboxes
 
 
 class Agency(NamedTuple):
@@ -78,6 +84,8 @@ class Agency(NamedTuple):
     parts: AgentParts
     stop: Callable[[float], Awaitable[None]]
     """Take no more runs, end those of the foreground within the grace, leave the others for later."""
+    lending: Lending
+    """For servers that come with requests."""
 
 
 @asynccontextmanager
@@ -89,7 +97,7 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
     store, sessions = DuckRunStore(parts.database), DuckSessions(parts.database)
     records, children = DuckRecords(parts.database), Children()
     people = People(cast("Desk", parts.gate.approvals))  # the desk of a server is an ApprovalDesk
-    source = HubTools(parts.tools, parts.settings.agents.max_result_characters)
+    source = HubTools(parts.tools, parts.settings.agents.max_result_characters, parts.gate.approvals)
     book = FileBook(parts.home, _looker(parts.models))
     async with anyio.create_task_group() as tasks:
         runner_parts = RunnerParts(
@@ -128,6 +136,7 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
                     triggers=triggers,
                 ),
                 runs.stop,
+                Lending(source, runs, tasks),
             )
         tasks.cancel_scope.cancel()
 
@@ -146,10 +155,23 @@ def _starter(
             tasks=tasks,
             now=lambda: datetime.fromtimestamp(parts.clock.now()).astimezone(),
             default_model=lambda: default,
-            small_models=frozenset[ModelId],
+            small_models=lambda: frozenset(
+                each.id for each in parts.models.list_models() if each.decides_first
+            ),
+            turn_tokens=parts.settings.agents.turn_tokens,
+            tool_share=parts.settings.mcp.tool_share,
+            context_of=_contexts(parts.models),
             recaller=RecallRecaller(parts.recall),
         )
     )
+
+
+def _contexts(models: Models) -> Callable[[ModelId], int | None]:
+    def find(model: ModelId) -> int | None:
+        known = models.find_model(model) or models.find_model(ModelId(model.rpartition(":")[0]))
+        return None if known is None else known.context_tokens
+
+    return find
 
 
 def _triggers(
@@ -182,6 +204,8 @@ def _hosted(parts: AgencyParts, records: Records) -> Mapping[str, HostedTool]:
         "read_board": board,
         "write_board": board,
         "file_search": FileSearch(parts.recall.searcher),
+        "web_search": WebSearch(parts.fetcher, parts.settings.agents.search_url),
+        "code_interpreter": CodeInterpreter(parts.sandboxes, parts.gate.gate),
     }
 
 

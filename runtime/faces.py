@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -17,16 +18,24 @@ from runtime.agency import Agency, AgencyParts, open_agents
 from runtime.api.deps import ApiDeps
 from runtime.api.keys import KeyStore
 from runtime.api.metrics import Metrics
+from runtime.api.openai.services import Services, make_services
+from runtime.api.openai.webhook_service import configured_endpoints
+from runtime.api.prompt_book import PromptBook
+from runtime.api.prompts import PROMPTS
+from runtime.api.responses.hosting import HostingParts, RequestTools
+from runtime.api.responses.hosting_servers import RequestServers
 from runtime.api.responses.parts import ResponseParts
 from runtime.api.responses.sealing import load_sealer
 from runtime.api.server import Bound, HttpServer, create_app
 from runtime.backends.library import Library
 from runtime.backends.pool import Pool
+from runtime.backends.sandbox.keeper import ContainerKeeper
+from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.clock import SystemClock
 from runtime.core.driver import Runs
 from runtime.core.events import ServerStarted
-from runtime.core.fetching import Fetcher
+from runtime.core.fetching import Fetcher, Poster
 from runtime.core.gate.policy_words import GateParts
 from runtime.core.recall import Recall
 from runtime.core.settings import Settings
@@ -57,10 +66,11 @@ class Inner:
 
 
 class Whereabouts:
-    """Where the server answers; known once it is open."""
+    """What is known only once it is open: where the server answers, and its agents."""
 
     def __init__(self) -> None:
         self.http: HttpServer | None = None
+        self.agents: AgentParts | None = None
 
     def address(self) -> str:
         """Return the address."""
@@ -74,12 +84,24 @@ async def open_faces(inner: Inner, tasks: TaskGroup) -> AsyncIterator[Bound]:
     metrics, place = Metrics(), Whereabouts()
     tasks.start_soon(metrics.follow, inner.bus)
     tools = ToolsOnDemand(_tool_parts(inner, metrics, place))
-    async with anyio.create_task_group() as toolbox, open_agents(_agency_parts(inner, tools)) as agency:
+    sandboxes = ContainerKeeper(inner.home, SystemClock())
+    parts = _agency_parts(inner, tools, sandboxes)
+    async with anyio.create_task_group() as toolbox, open_agents(parts) as agency:
+        place.agents = agency.parts
         toolbox.start_soon(tools.run_forever)
-        app = create_app(_deps(inner, metrics, place, tools, agency), await _response_parts(inner))
+        toolbox.start_soon(sandboxes.run_forever)
+        deps = _deps(inner, metrics, place, tools, agency)
+        responses = await _response_parts(inner, agency, sandboxes)
+        app = create_app(deps, responses)
+        app[PROMPTS] = PromptBook(inner.home)
+        services = _services(inner, deps, responses, agency)
+        services.give_to(app)
+        toolbox.start_soon(services.run_forever)
         place.http = HttpServer(app, inner.settings.server)
         async with _answer(inner, place.http, agency) as bound:
             yield bound
+        with anyio.CancelScope(shield=True):  # each container has a bound
+            await sandboxes.aclose()
         toolbox.cancel_scope.cancel()
 
 
@@ -98,10 +120,11 @@ def _tool_parts(inner: Inner, metrics: Metrics, place: Whereabouts) -> ToolParts
         clock=SystemClock(),
         metrics=lambda: metrics.expose(inner.models.list_models()),
         address=place.address,
+        agents=lambda: place.agents,
     )
 
 
-def _agency_parts(inner: Inner, tools: ToolsOnDemand) -> AgencyParts:
+def _agency_parts(inner: Inner, tools: ToolsOnDemand, sandboxes: ContainerKeeper) -> AgencyParts:
     return AgencyParts(
         home=inner.home,
         settings=inner.settings,
@@ -113,6 +136,8 @@ def _agency_parts(inner: Inner, tools: ToolsOnDemand) -> AgencyParts:
         models=inner.models,
         recall=inner.recall,
         tools=tools.get,
+        fetcher=inner.fetcher,
+        sandboxes=sandboxes,
     )
 
 
@@ -140,8 +165,24 @@ def _deps(
     )
 
 
-async def _response_parts(inner: Inner) -> ResponseParts:
-    return ResponseParts(sealer=await anyio.to_thread.run_sync(load_sealer, inner.home))
+async def _response_parts(inner: Inner, agency: Agency, sandboxes: ContainerKeeper) -> ResponseParts:
+    sealer = await anyio.to_thread.run_sync(load_sealer, inner.home)
+    hosting = HostingParts(
+        servers=RequestServers(agency.lending, inner.gate.gate),
+        gate=inner.gate.gate,
+        collections=inner.recall.collections,
+        files=inner.recall.files,
+        searches_web=bool(inner.settings.agents.search_url),
+        sandboxes=sandboxes,
+    )
+    return ResponseParts(sealer=sealer, prompts=PromptBook(inner.home), hosting=RequestTools(hosting))
+
+
+def _services(inner: Inner, deps: ApiDeps, responses: ResponseParts, agency: Agency) -> Services:
+    """Return what works behind the routes: batches and webhooks. Raises SettingsInvalid."""
+    poster = cast("Poster", inner.fetcher)  # the server's client does both
+    endpoints = configured_endpoints(inner.settings.webhooks)
+    return make_services(deps, agency.parts, inner.recall.files, responses, poster, endpoints)
 
 
 @asynccontextmanager

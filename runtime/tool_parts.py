@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.driver import Runs
@@ -43,6 +44,8 @@ class ToolParts:
     clock: Clock
     metrics: Callable[[], bytes]
     address: Callable[[], str]
+    agents: Callable[[], AgentParts | None] = lambda: None
+    """Known once they are open."""
 
 
 class ToolsOnDemand:

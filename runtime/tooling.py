@@ -60,6 +60,7 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
                 metrics=parts.metrics,
                 bus=parts.bus,
                 journal=parts.journal,
+                agents=parts.agents(),
             )
         )
         hub_parts = HubParts(

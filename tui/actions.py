@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 from textual.binding import Binding, BindingType
 
-Group = Literal["chat", "approvals", "tools", "events", "models", "go", "lar"]
-Screen = Literal["chat", "events", "home", "approvals", "tools"]
+Group = Literal["chat", "agents", "run", "approvals", "tools", "events", "models", "go", "lar"]
+Screen = Literal["chat", "events", "home", "approvals", "tools", "agents", "run"]
 Need = Literal[
     "nothing",
     "answering",
@@ -27,6 +27,12 @@ Need = Literal[
     "ask",
     "server",
     "waiting_tools",
+    "agent",
+    "listed",
+    "run",
+    "live_run",
+    "step",
+    "asked",
 ]
 
 
@@ -213,11 +219,30 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("tools.copy", "tools", "Copy what is shown", ("y",), "copy", ("tools",), "server"),
     Action("tools.look", "tools", "Look again", ("r",), "look", ("tools",), hint="refresh", rank=9),
+    Action(
+        "agents.open", "agents", "Give a task, or open", ("enter",), "open", ("agents",), "listed", "open", 1
+    ),
+    Action("agents.task", "agents", "Give it a task…", ("t",), "task", ("agents",), "agent", "task", 2),
+    Action("agents.pause", "agents", "Pause or resume", ("p",), "pause", ("agents",), "agent", "pause", 3),
+    Action("agents.look", "agents", "Look again", ("r",), "look", ("agents",), hint="refresh", rank=9),
+    Action("run.fold", "run", "Show or hide more", ("enter", "space"), "fold", ("run",), "step", "more", 1),
+    Action(
+        "run.approvals", "run", "Answer what it waits for", ("w",), "answer", ("run",), "asked", "answer", 2
+    ),
+    Action("run.steer", "run", "Say something to it…", ("s",), "steer", ("run",), "live_run", "steer", 3),
+    Action("run.cancel", "run", "Cancel the run…", ("x",), "cancel", ("run",), "live_run", "cancel", 4),
+    Action("run.fork", "run", "Go another way from here…", ("f",), "fork", ("run",), "step", "fork", 5),
+    Action("run.replay", "run", "Live it again", ("R",), "replay", ("run",), "run", "replay", 6),
+    Action("run.newest", "run", "Follow the newest", ("G", "end"), "newest", ("run",), "run"),
+    Action("run.copy", "run", "Copy the run's id", ("y",), "copy", ("run",), "run", "copy id", 8),
+    Action("run.look", "run", "Look again", ("r",), "look", ("run",), "run"),
     Action("go.chat", "go", "Chat", ("2",), "go_chat", letter="c"),
     Action("go.home", "go", "Home", ("1",), "go_home", letter="h"),
     Action("go.events", "go", "Events", ("3",), "go_events", letter="e"),
     Action("go.approvals", "go", "Approvals", ("ctrl+l", "4"), "go_approvals", letter="i"),
     Action("go.tools", "go", "Tools", ("5",), "go_tools", letter="t"),
+    Action("go.agents", "go", "Agents", ("6",), "go_agents", letter="a"),
+    Action("go.run", "go", "Run", ("7",), "go_run", letter="r"),
     Action("go.back", "go", "The screen before", ("minus",), "go_back", letter="-"),
     Action("lar.go", "lar", "Go to…", ("ctrl+g", "f3", "g"), "go", hint="go", rank=20),
     Action("lar.palette", "lar", "Commands", ("ctrl+p", "f2", "colon"), "palette", hint="commands", rank=21),
@@ -231,6 +256,8 @@ ACTIONS: tuple[Action, ...] = (
 BY_ID = {action.id: action for action in ACTIONS}
 GROUPS: dict[Group, str] = {
     "chat": "Chat",
+    "agents": "Agents",
+    "run": "Run",
     "approvals": "Approvals",
     "tools": "Tools",
     "events": "Events",

@@ -17,8 +17,10 @@ from runtime.core.ids import ModelId
 from tui.actions import BY_ID, bindings, is_enabled, key_name
 from tui.clock import Clock, SystemClock
 from tui.effects import Effects
+from tui.effects_agents import AgentEffects
 from tui.effects_reach import ReachEffects
 from tui.feed import Feed
+from tui.modes import MODES
 from tui.ports import Source
 from tui.screens.base import LarScreen, LiveDialog
 from tui.state import Chat, Level, Toast, ViewState, due, is_moving, wanted_install
@@ -70,6 +72,8 @@ class LarApp(App[int], inherit_bindings=False):
         self._feed = Feed(source, self.clock, self.dispatch)
         self._effects = Effects(source, self.clock, self.dispatch)
         self.reach = ReachEffects(source, self.clock, self.dispatch)
+        self.agency = AgentEffects(source, self.clock, self.dispatch)
+        self._followed = ""
         self._frame_s = frame_s
         self._frame: Timer | None = None
         self._drawn_for_s = 0.0
@@ -80,7 +84,7 @@ class LarApp(App[int], inherit_bindings=False):
             self.register_theme(each)
         self._unknown_theme = "" if theme in self.available_themes else theme
         self.theme = DARK if self._unknown_theme else theme
-        for name, build in _screens().items():
+        for name, build in MODES.items():
             self.add_mode(name, partial(build, self))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
@@ -140,12 +144,21 @@ class LarApp(App[int], inherit_bindings=False):
         if self.view.link.phase != "live":
             return
 
-        asks, tools = self.view.asks, self.view.tools
+        asks, tools, opened = self.view.asks, self.view.tools, self.view.opened
         running = {each.group for each in self.workers if not each.is_finished}
         if (asks.approvals_want.is_open or asks.questions_want.is_open) and "asks" not in running:
             self.run_worker(self.reach.list_asks(lambda: self.view.asks), name="asks", group="asks")
         if tools.want.is_open and "tools" not in running:
             self.run_worker(self.reach.list_tools(lambda: self.view.tools), name="tools", group="tools")
+        if self.view.agents.want.is_open and "agents" not in running:
+            self.run_worker(self.agency.list_agents(lambda: self.view.agents), name="agents", group="agents")
+        if opened.want.is_open and "steps" not in running:
+            self.run_worker(self.agency.read_run(lambda: self.view.opened), name="steps", group="steps")
+        if opened.id != self._followed and opened.info is not None:
+            self._followed = opened.id
+            self.workers.cancel_group(self, "follow")
+            if not opened.info.is_over:
+                self.run_worker(self.agency.follow(opened.id), name="follow", group="follow")
 
     def _tell(self, toast: Toast) -> None:
         """Show a toast, unless the screen that shows the thing itself is open."""
@@ -252,6 +265,14 @@ class LarApp(App[int], inherit_bindings=False):
         """Show the MCP servers and their tools."""
         self.go_to("tools")
 
+    def do_go_agents(self) -> None:
+        """Show the agents and their runs."""
+        self.go_to("agents")
+
+    def do_go_run(self) -> None:
+        """Show the run that was opened last."""
+        self.go_to("run")
+
     def do_go_back(self) -> None:
         """Show the screen before this one."""
         self.go_to(self.previous_mode)
@@ -330,40 +351,6 @@ class LarApp(App[int], inherit_bindings=False):
         focused: Widget | None = self.screen.focused
         inside = getattr(focused, "selected_text", "")
         return inside or self.screen.get_selected_text() or ""
-
-
-def _screens() -> dict[str, Callable[[LarApp], LarScreen]]:
-    return {"chat": _chat, "home": _home, "events": _events, "approvals": _approvals, "tools": _tools}
-
-
-def _chat(app: LarApp) -> LarScreen:
-    from tui.screens.chat import ChatScreen
-
-    return ChatScreen(app)
-
-
-def _home(app: LarApp) -> LarScreen:
-    from tui.screens.home import HomeScreen
-
-    return HomeScreen(app)
-
-
-def _events(app: LarApp) -> LarScreen:
-    from tui.screens.events import EventsScreen
-
-    return EventsScreen(app)
-
-
-def _approvals(app: LarApp) -> LarScreen:
-    from tui.screens.approvals import ApprovalsScreen
-
-    return ApprovalsScreen(app)
-
-
-def _tools(app: LarApp) -> LarScreen:
-    from tui.screens.tools import ToolsScreen
-
-    return ToolsScreen(app)
 
 
 def _commands() -> type:

@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from tui.clock import Clock
+from tui.effects_agents import AgentEffects
 from tui.effects_reach import ReachEffects
 from tui.ports import Source
 from tui.state import ViewState
@@ -17,6 +18,7 @@ class Console(Protocol):
     clock: Clock
     source: Source
     reach: ReachEffects
+    agency: AgentEffects
 
     def dispatch(self, message: Message) -> None:
         """Tell the reducer; what follows from it is done and drawn."""

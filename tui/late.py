@@ -9,8 +9,9 @@ import anyio.to_thread
 from runtime.core.ids import ModelId
 from runtime.core.messages import Message
 from runtime.core.states import ModelState, ServerState
+from tui.agents import RunHappening
 from tui.calls import Call
-from tui.ports import ChatPiece, FeedItem, Source
+from tui.ports import ChatPiece, FeedItem, LinkLost, Source
 
 T = TypeVar("T")
 
@@ -40,6 +41,13 @@ class LateSource:
         async with aclosing(source.chat(messages, model)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    async def follow(self, run: str) -> AsyncGenerator[tuple[int, RunHappening] | LinkLost, None]:
+        """Follow a run to its end."""
+        source = await self._ready()
+        async with aclosing(source.follow(run)) as happenings:
+            async for each in happenings:
+                yield each
 
     async def install(self, model: ModelId) -> ModelState:
         """Begin to install a model. Raises Refused."""

@@ -12,6 +12,7 @@ from runtime.core.events import Envelope
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelState, ServerState
+from tui.agents import RunHappening
 from tui.calls import Call
 
 T = TypeVar("T")
@@ -95,6 +96,9 @@ class Source(Protocol):
 
     async def unload(self, model: ModelId) -> None:
         """Free a resident model. Raises Refused."""
+
+    def follow(self, run: str) -> AsyncGenerator[tuple[int, RunHappening] | LinkLost, None]:
+        """Follow a run from its beginning to its end, numbered, across reconnects. Raises Refused."""
 
     async def ask(self, call: Call[T]) -> T:
         """Make one of the requests of `tui.calls`. Raises Refused."""

@@ -18,6 +18,7 @@ from runtime.core.events import Envelope
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelState, ServerState
+from tui.agents import RunHappening
 from tui.calls import Call
 from tui.ports import (
     ChatDone,
@@ -90,6 +91,7 @@ class _Problem(msgspec.Struct):
 
 _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_happening = msgspec.json.Decoder(RunHappening).decode
 
 
 def retry_delay_s(attempt: int) -> float:
@@ -187,6 +189,31 @@ class HttpSource:
         except (msgspec.DecodeError, *_LOST) as problem:
             text = f"The answer was lost: {_words(problem)}. Send the question again."
             yield ChatFailed(code="connection_lost", message=text)
+
+    async def follow(self, run: str) -> AsyncGenerator[tuple[int, RunHappening] | LinkLost, None]:
+        """Follow a run to its end; see `tui.ports.Source`."""
+        url = f"{self._base_url}/api/runs/{quote(run, safe='')}/stream"
+        heard, attempt = -1, 0
+        while True:
+            try:
+                start = {"after": str(heard)} if heard >= 0 else {}
+                async with self._session().get(url, params=start, timeout=_silent_for(SILENCE_S)) as response:
+                    await _check(response)
+                    attempt = 0
+                    async for message in _messages(response):
+                        told = _decode_happening(message.data)
+                        heard = int(message.id) if message.id.isdecimal() else heard + 1
+                        yield heard, told
+                        if told.happening == "over":
+                            return
+                reason = "the server closed the connection"
+            except (msgspec.DecodeError, *_LOST) as problem:
+                reason = _words(problem)
+
+            attempt += 1
+            delay_s = retry_delay_s(attempt)
+            yield LinkLost(reason=reason, attempt=attempt, retry_s=delay_s)
+            await anyio.sleep(delay_s)
 
     async def ask(self, call: Call[T]) -> T:
         """Make one plain request. Raises Refused."""

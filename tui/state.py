@@ -12,6 +12,7 @@ from runtime.core.events import Envelope, Progress
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelState
+from tui.agents import Agents, OpenRun
 from tui.reach import Asks, Tools
 
 LinkPhase = Literal["connecting", "live", "lost"]
@@ -190,6 +191,9 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     last_toast: int = 0
     asks: Asks = Asks()
     tools: Tools = Tools()
+    agents: Agents = Agents()
+    opened: OpenRun = OpenRun()
+    """The run that is looked at."""
     seen: int = 0
     """The greatest seq that was applied; facts up to it change nothing."""
     snapshot: int = 0
@@ -271,6 +275,7 @@ def live_rate(view: ViewState, exchange: Exchange) -> float | None:
 def is_moving(view: ViewState) -> bool:
     """Whether something on screen changes with time alone: a countdown, an elapsed time."""
     is_busy = view.chat.open is not None or bool(view.runs) or bool(view.asks.count)
+    is_busy = is_busy or any(not each.is_over for each in view.agents.runs)
     return view.link.phase != "live" or is_busy
 
 

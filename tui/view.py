@@ -10,6 +10,17 @@ from msgspec.structs import replace
 from runtime.core.events import Envelope
 from runtime.core.ids import ModelId
 from runtime.core.states import ModelState, ServerState
+from tui.agency import (
+    AgencyMessage,
+    AgentBusy,
+    AgentDone,
+    AgentsCame,
+    AgentsRefused,
+    AgentsWanted,
+    hear_agents,
+    tell_agents,
+)
+from tui.agents import Agents, OpenRun
 from tui.asking import (
     AnswerRefused,
     AnswerSent,
@@ -25,6 +36,17 @@ from tui.asking import (
     want_approvals,
 )
 from tui.facts import apply, apply_to_runs
+from tui.following import (
+    FollowLost,
+    FollowMessage,
+    Happened,
+    RunChosen,
+    RunRefused,
+    RunReplayed,
+    RunWanted,
+    StepsCame,
+    tell_run,
+)
 from tui.ports import ChatPiece
 from tui.reach import Asks, Tools
 from tui.state import Link, Row, Server, Trouble, ViewState
@@ -150,6 +172,8 @@ Message = (
     | ActionFailed
     | AskMessage
     | ToolMessage
+    | AgencyMessage
+    | FollowMessage
 )
 ServerMessage = Snapshot | Arrived | LinkDropped | InstallAsked | InstallAnswered | ActionFailed
 ChatMessage = Asked | Sent | Came | Stopped | Withdrawn | Cleared | ModelChosen
@@ -173,6 +197,12 @@ def reduce(view: ViewState, message: Message) -> ViewState:
             return _ask(view, message)
         case ToolsWanted() | ToolsCame() | ToolsRefused() | ServerBusy() | ServerDone():
             return replace(view, tools=tell_tools(view.tools, message))
+        case AgentsWanted() | AgentsCame() | AgentsRefused() | AgentBusy() | AgentDone():
+            return replace(view, agents=tell_agents(view.agents, message))
+        case (
+            RunChosen() | RunWanted() | StepsCame() | RunRefused() | Happened() | FollowLost() | RunReplayed()
+        ):
+            return replace(view, opened=tell_run(view.opened, message))
         case _:
             return _listen(view, message)
 
@@ -230,6 +260,7 @@ def _snapshot(view: ViewState, state: ServerState, at: float) -> ViewState:
     if state.seq < view.seen:
         # Another history began (a server with another journal): nothing of the old one is true.
         view = replace(view, seen=0, rows=(), runs=(), jobs=(), asks=Asks(), tools=Tools())
+        view = replace(view, agents=Agents(), opened=OpenRun())
 
     idle = {model.id for model in state.models if not model.running and not model.waiting}
     busy = tuple(run for run in view.runs if run.seq > state.seq or run.model not in idle)
@@ -249,6 +280,8 @@ def _snapshot(view: ViewState, state: ServerState, at: float) -> ViewState:
         is_stale=False,
         asks=want_approvals(view.asks),
         tools=tell_tools(view.tools, ToolsWanted()) if view.tools.is_known else view.tools,
+        agents=tell_agents(view.agents, AgentsWanted()) if view.agents.is_known else view.agents,
+        opened=tell_run(view.opened, RunWanted()),
     )
 
 
@@ -264,6 +297,7 @@ def _arrived(view: ViewState, envelope: Envelope) -> ViewState:
         seen=envelope.seq,
         asks=hear_asks(view.asks, envelope, is_news=is_news),
         tools=hear_tools(view.tools, envelope) if is_news else view.tools,
+        agents=hear_agents(view.agents, envelope) if is_news else view.agents,
     )
 
 

@@ -137,6 +137,7 @@ class Library:
             running=running,
             waiting=waiting,
             features=_features(entry, worker),
+            decides_first=bool(entry.tuning.decides_first),
             leaves_in_s=self._pool.leaves_in_s(entry.id),
             gauges=worker.gauges if worker else {},
             progress=progress,

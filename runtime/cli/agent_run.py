@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
+import anyio
 import msgspec
 import yaml
 
-from runtime.api.client import LarClient
-from runtime.cli.agents_calls import agent_path
+from runtime.api.client import LarClient, ServerRefused
+from runtime.cli.agents_calls import agent_path, run_path
 from runtime.cli.calls import call_server
 from runtime.cli.launcher import ensure_server
 from runtime.cli.output import EXIT_FAILED, EXIT_USAGE, CommandFailed, notice, say, say_json, stream
@@ -33,6 +33,16 @@ from runtime.core.ids import RunId
 
 _SILENCE_S = 60.0
 _WIDTH = 100
+_JSON = {"Content-Type": "application/json"}
+_REASONS = {
+    "max_output_tokens": "the model wrote more than a turn may give (max_output_tokens, agents.turn_tokens)",
+    "repetition": "the model only repeated itself",
+    "loop": "it made the same call with the same result over and over",
+    "turns": "it has taken all the turns that it may (limits.turns)",
+    "calls": "it has made all the calls that it may (limits.calls)",
+    "tokens": "it has used all the tokens that it may (limits.tokens)",
+    "seconds": "it has taken all the time that it may (limits.seconds)",
+}
 _SCOPES: dict[str, Scope] = {"y": "call", "a": "arguments", "t": "tool", "s": "session", "f": "forever"}
 
 
@@ -45,30 +55,26 @@ def run_agent(chosen: argparse.Namespace) -> int:
     task = _task(chosen.task)
     path, body = _request(chosen.agent, task, chosen)
     server = ensure_server(find_place())
+    sent = msgspec.json.encode(body | {"background": True})
+
+    async def begin(client: LarClient) -> RunRecord:
+        return await client.ask("POST", path, RunRecord, data=sent, headers=_JSON)
+
+    record = call_server(server, begin)
     if chosen.background:
-        sent = msgspec.json.encode(body | {"stream": False, "background": True})
-
-        async def begin(client: LarClient) -> RunRecord:
-            headers = {"Content-Type": "application/json"}
-            return await client.ask("POST", path, RunRecord, data=sent, headers=headers)
-
-        record = call_server(server, begin)
         say_json(record) if chosen.json else say(record.id)
         return 0
 
-    view = _View(is_json=chosen.json, shows_thoughts=chosen.thoughts)
+    view = _View(record.id, is_json=chosen.json, shows_thoughts=chosen.thoughts)
 
     async def follow(client: LarClient) -> None:
-        sent = msgspec.json.encode(body | {"stream": True, "background": True})
-        events = client.happenings("POST", path, sent, _SILENCE_S)
-        async for data in events:
+        async for data in client.happenings("GET", run_path(record.id, "/stream"), None, _SILENCE_S):
             await view.show(msgspec.json.decode(data, type=AnyHappening), client)
 
     try:
         call_server(server, follow)
     except KeyboardInterrupt:
-        if view.run is not None:
-            notice(f"\n{view.run} goes on. 'lar agents cancel {view.run}' stops it.")
+        notice(f"\n{record.id} goes on. 'lar agents cancel {record.id}' stops it.")
         raise
     return view.finish()
 
@@ -76,8 +82,8 @@ def run_agent(chosen: argparse.Namespace) -> int:
 class _View:
     """What has been shown of a run."""
 
-    def __init__(self, *, is_json: bool, shows_thoughts: bool) -> None:
-        self.run: RunId | None = None
+    def __init__(self, run: RunId, *, is_json: bool, shows_thoughts: bool) -> None:
+        self._run = run
         self._is_json = is_json
         self._shows_thoughts = shows_thoughts
         self._is_in_line = False
@@ -89,11 +95,11 @@ class _View:
         """Show a happening; where the run waits for the person, ask."""
         match told:
             case RunOver():
-                self._record, self.run = told.record, told.record.id
+                self._record = told.record
             case TextGrew():
                 self._answer.append(told.delta)
                 if not self._is_json:
-                    stream(told.delta)
+                    stream(clean(told.delta))
                     self._is_in_line = not told.delta.endswith("\n")
             case ThoughtGrew() if self._shows_thoughts:
                 sys.stderr.write(clean(told.delta))
@@ -112,20 +118,19 @@ class _View:
         record = self._record
         if record is None:
             raise CommandFailed(
-                "The connection ended before the run did. 'lar agents runs' shows it.", EXIT_FAILED
+                f"The connection ended before the run did. 'lar agents show {self._run}' shows it.",
+                EXIT_FAILED,
             )
         if self._is_json:
             say_json({"run": record, "answer": "".join(self._answer)})
         elif record.status != "completed":
-            why = record.fault.message if record.fault is not None else record.reason
-            notice(f"{record.id} is {record.status}: {clean(why)}")
+            notice(f"✖ {record.id} is {record.status}: {clean(_why(record))}")
         return 0 if record.status == "completed" else EXIT_FAILED
 
     def _ended(self, told: ItemEnded) -> None:
         self._break_line()
         if isinstance(told.item, Called):
-            arguments = one_line(told.item.arguments, _WIDTH)
-            notice(f"· {clean(told.item.name)} {arguments}")
+            notice(f"· {clean(_name_of(told.item))} {one_line(told.item.arguments, _WIDTH)}")
             if isinstance(told.result, Answered):
                 sign = "! " if told.result.is_error else "  "
                 notice(f"{sign}{one_line(told.result.text, _WIDTH)}")
@@ -143,21 +148,36 @@ class _View:
                 continue
             self._asked.add(each.id)
             self._break_line()
-            if not sys.stdin.isatty():
+            answer = None
+            if sys.stdin.isatty():
+                answer = await _answer_of(each)
+            if answer is None:
                 notice(f"It waits for an approval: lar approvals approve {each.id}")
                 continue
-            answer = await anyio.to_thread.run_sync(_answer_of, each)
-            data = msgspec.json.encode(answer)
-            headers = {"Content-Type": "application/json"}
             path = f"/api/approvals/{each.id}/answer"
-            await client.ask("POST", path, Approval, data=data, headers=headers)
+            try:
+                await client.ask("POST", path, Approval, data=msgspec.json.encode(answer), headers=_JSON)
+            except ServerRefused as problem:  # somebody else was quicker, or it has expired
+                notice(clean(str(problem)))
 
     def _is_mine(self, approval: Approval) -> bool:
-        return approval.run is not None and (self.run is None or approval.run == self.run)
+        return approval.run == self._run
 
 
-def _answer_of(approval: Approval) -> Answer:
-    """Ask in the terminal. Blocks."""
+def _name_of(called: Called) -> str:
+    """Return a call's tool as people say it."""
+    return f"{called.server}.{called.tool}" if called.server and called.tool else called.name
+
+
+def _why(record: RunRecord) -> str:
+    """Return in words why a run has not done its task."""
+    if record.fault is not None:
+        return record.fault.message
+    return _REASONS.get(record.reason, record.reason)
+
+
+async def _answer_of(approval: Approval) -> Answer | None:
+    """Ask in the terminal; None where the person leaves it open."""
     notice(f"\nIt wants to {approval.action} {clean(approval.resource.id)}")
     if approval.arguments:
         notice(clean(msgspec.json.format(msgspec.json.encode(approval.arguments), indent=2).decode()))
@@ -166,7 +186,14 @@ def _answer_of(approval: Approval) -> Answer:
     told = {"y": "yes", "a": "these arguments", "t": "this tool", "s": "this session", "f": "for ever"}
     choices = ", ".join(f"{letter}={told[letter]}" for letter in letters)
     while True:
-        said = input(f"[{choices}, n=no] ").strip().lower()[:1]
+        sys.stderr.write(f"[{choices}, n=no] ")
+        sys.stderr.flush()
+        await anyio.wait_readable(sys.stdin)  # no thread that reads: Ctrl-C must end the command at once
+        line = sys.stdin.readline()
+        if not line:
+            notice("")
+            return None
+        said = line.strip().lower()[:1]
         if said in letters:
             return Answer(is_approved=True, scope=_SCOPES[said])
         if said == "n":

@@ -98,16 +98,15 @@ def edit_agent(chosen: argparse.Namespace) -> int:
         path = Path(folder) / f"{state.agent.name}.yaml"
         path.write_text(before, encoding="utf-8")
         while True:
-            subprocess.run([*shlex.split(editor), str(path)], check=True)  # noqa: S603 - the person's own editor
+            _open(editor, path)
             after = path.read_text(encoding="utf-8")
             if after == before:
                 notice("Nothing was changed.")
                 return 0
             try:
-                state = ask_text("PUT", agent_path(state.agent.name), AgentState, after)
+                state = ask_text("PUT", agent_path(state.agent.name), AgentState, after, state.version)
             except CommandFailed as problem:
-                notice(str(problem))
-                if not sys.stdin.isatty() or input("Edit it again? [Y/n] ").strip().lower() in ("n", "no"):
+                if not sys.stdin.isatty() or not _wants_again(problem):
                     raise
                 continue
             notice(f"'{state.agent.name}' is changed; runs that live go on as they began.")
@@ -134,6 +133,25 @@ def remove_agent(chosen: argparse.Namespace) -> int:
     ask("DELETE", agent_path(chosen.agent), type(None))
     notice(f"'{chosen.agent}' is gone; its runs stay.")
     return 0
+
+
+def _open(editor: str, path: Path) -> None:
+    """Let the person's own editor change the file. Raises CommandFailed."""
+    try:
+        subprocess.run([*shlex.split(editor), str(path)], check=True)  # noqa: S603 - the person's own editor
+    except (OSError, ValueError) as problem:
+        raise CommandFailed(f"The editor '{editor}' cannot be started: {problem}", EXIT_FAILED) from problem
+    except subprocess.CalledProcessError as problem:
+        message = f"The editor '{editor}' ended with status {problem.returncode}; nothing was changed."
+        raise CommandFailed(message, EXIT_FAILED) from problem
+
+
+def _wants_again(problem: CommandFailed) -> bool:
+    notice(str(problem))
+    try:
+        return input("Edit it again? [Y/n] ").strip().lower() not in ("n", "no")
+    except EOFError:
+        return False
 
 
 def _read(file: str) -> str:

@@ -19,10 +19,12 @@ def ask(method: str, path: str, answer: type[Any], body: object = None, limit_s:
     return _call(method, path, answer, limit_s, more)
 
 
-def ask_text(method: str, path: str, answer: type[Any], text: str) -> Any:
-    """Ask the server with a text that is YAML. Raises CommandFailed."""
-    more = {"data": text.encode(), "headers": {"Content-Type": "application/yaml"}}
-    return _call(method, path, answer, 60.0, more)
+def ask_text(method: str, path: str, answer: type[Any], text: str, version: str | None = None) -> Any:
+    """Ask the server with a text that is YAML; a version is the one that it changes. Raises CommandFailed."""
+    headers = {"Content-Type": "application/yaml"}
+    if version is not None:
+        headers["If-Match"] = f'"{version}"'
+    return _call(method, path, answer, 60.0, {"data": text.encode(), "headers": headers})
 
 
 def read_text(path: str) -> str:

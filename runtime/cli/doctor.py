@@ -5,6 +5,7 @@ import argparse
 import anyio
 
 from runtime.backends.diagnose import Check, collect_facts, diagnose
+from runtime.backends.sandbox.bubblewrap import find_confining
 from runtime.cli.output import EXIT_FAILED, say, say_json
 from runtime.cli.place import find_place
 from runtime.instance import find_instance
@@ -21,7 +22,7 @@ def examine(chosen: argparse.Namespace) -> int:
     server = place.settings.server
     facts = anyio.run(collect_facts, place.home, server.port, server.host)
     checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
-    checks += [_check_sandbox(), _check_readers()]
+    checks += [_check_sandbox(), _check_programs(), _check_readers()]
     if own is not None:
         checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))
     if chosen.json:
@@ -40,6 +41,19 @@ def _check_sandbox() -> Check:
         verdict="warn",
         finding=f"local MCP servers are not confined: {confinement.reason}",
         fix="until then add only servers that you would run yourself",
+    )
+
+
+def _check_programs() -> Check:
+    confining = find_confining()
+    if confining.program is not None:
+        finding = "programs that models write run in a sandbox (code_interpreter)"
+        return Check(name="programs", verdict="ok", finding=finding, fix="")
+    return Check(
+        name="programs",
+        verdict="warn",
+        finding=f"programs that models write are refused: {confining.reason}",
+        fix="without it everything else works; code_interpreter needs bubblewrap and user namespaces",
     )
 
 

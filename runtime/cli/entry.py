@@ -32,7 +32,7 @@ Settings: lar.toml in $LAR_HOME. Docs: README.md, docs/.
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code. No traceback reaches the person."""
     try:
-        chosen = _parser().parse_args(arguments)
+        chosen = _read(arguments)
         module = importlib.import_module(f"runtime.cli.{chosen.module}")
         code: int = getattr(module, chosen.function)(chosen)
     except KeyboardInterrupt:
@@ -40,6 +40,17 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as problem:  # noqa: BLE001 - the border of the command: whatever it is becomes a sentence
         return _explain(sole_cause(problem))
     return code
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what was typed. Words of a task may also stand behind options, which argparse does not see."""
+    parser = _parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest:
+        if not isinstance(getattr(chosen, "task", None), list) or any(each.startswith("-") for each in rest):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        chosen.task += rest
+    return chosen
 
 
 def _explain(problem: Exception) -> int:

@@ -99,6 +99,8 @@ class ModelTuning(msgspec.Struct, frozen=True, kw_only=True):
     min_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     chat_template: str | None = None
     """A Jinja template in place of the one in the weights."""
+    decides_first: bool | None = None
+    """Whether agents ask it which tool is needed, if any, before it writes; helps small models."""
 
 
 class OwnModel(ModelTuning, frozen=True, kw_only=True):
@@ -230,6 +232,8 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whose tools MCP clients are offered: Lar's own, or also those of the servers that it uses itself."""
     approval_wait_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
     """How long a call of an MCP client waits where a person must be asked first."""
+    tool_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25
+    """Of a context: where the tools of an agent's servers take more, they are searched for; 0: never."""
 
 
 class PolicySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +256,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of an agent may give, reasoning included, where its `max_output_tokens` does not say."""
     max_result_characters: Annotated[int, msgspec.Meta(ge=1000)] = 100_000
     """Of a tool's result; what is more is cut off, and the model is told so."""
+    search_url: str = ""
+    """The address of a SearXNG-compatible engine for `web_search`; empty: there is no search of the web."""
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

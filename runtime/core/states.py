@@ -62,6 +62,8 @@ class ModelState(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     """Runs that wait for that."""
     features: frozenset[Feature] = frozenset()
+    decides_first: bool = False
+    """Whether agents ask it which tool is needed before it writes."""
     leaves_in_s: float | None = None
     """How long a loaded model stays in memory if nobody uses it from now on."""
     gauges: dict[str, float] = {}

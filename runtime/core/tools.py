@@ -43,6 +43,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, Any] = {}
     output_schema: dict[str, Any] | None = None
     hints: ToolHints = ToolHints()
+    annotations: dict[str, Any] = {}
+    """The hints as the server gave them, to be shown; nothing is decided by them."""
     digest: str
     """Of all that the server said about it."""
     trust: Trust

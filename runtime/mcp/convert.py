@@ -38,6 +38,12 @@ def hints_of(tool: wire.Tool) -> ToolHints:
     )
 
 
+def annotations_of(tool: wire.Tool) -> dict[str, Any]:
+    """Return the hints as the server gave them."""
+    told = tool.annotations
+    return {} if told is None else told.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 def title_of(tool: wire.Tool) -> str:
     """Return what people call a tool."""
     return tool.title or (tool.annotations.title if tool.annotations else None) or ""

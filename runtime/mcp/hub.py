@@ -16,6 +16,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from runtime.core.errors import Conflict, Fault, NotFound, PolicyDenied, RequestInvalid
+from runtime.core.gate.principals import Principal
 from runtime.core.minting import new_id
 from runtime.core.settings import McpServer
 from runtime.core.tools import (
@@ -43,6 +44,7 @@ from runtime.mcp.offerings import list_prompts, list_resources
 from runtime.mcp.pinning import Pins, shown
 from runtime.mcp.sandbox import Confinement
 from runtime.mcp.suspicions import find_suspicions
+from runtime.mcp.variables import has_references
 from runtime.mcp.vault import Vault
 
 logger = logging.getLogger(__name__)
@@ -266,24 +268,29 @@ class McpHub:
 
     @asynccontextmanager
     async def lend(
-        self, definitions: Mapping[str, dict[str, Any]], origin: str, *, may_run_programs: bool
+        self,
+        definitions: Mapping[str, dict[str, Any]],
+        origin: str,
+        *,
+        may_run_programs: bool,
+        owner: Principal | None = None,
     ) -> AsyncIterator[Mapping[str, str]]:
         """Keep servers of one agent or one request while the context lasts; nothing of them is kept.
 
-        Yields what each is called here, by its name there. Raises RequestInvalid.
+        Those of an owner are there for nobody else, and for the owner only where they are named. Yields what
+        each is called here, by its name there. Raises RequestInvalid.
         """
         entries = [parse_entry(name, told, origin) for name, told in definitions.items()]
         for entry in entries:
-            fault = entry.fault
-            if not fault and entry.transport == "stdio" and not may_run_programs:
-                fault = f"{origin}: {entry.name}: only remote servers can be named here."
+            fault = entry.fault or ("" if may_run_programs else _stranger_fault(entry))
             if fault:
                 raise RequestInvalid(Fault(code="invalid_request", message=fault))
 
         names: dict[str, str] = {}
         for entry in entries:
-            names[entry.name] = new_id(f"{entry.name}-") if entry.name in self._members else entry.name
-            self._join(msgspec.structs.replace(entry, name=names[entry.name]))
+            is_taken = owner is not None or entry.name in self._members
+            names[entry.name] = new_id(f"{entry.name}-") if is_taken else entry.name
+            self._join(msgspec.structs.replace(entry, name=names[entry.name]), owner)
         try:
             yield names
         finally:
@@ -314,9 +321,9 @@ class McpHub:
         """Take up the servers of the settings and of mcp.json. Reads the disk."""
         self.start(await anyio.to_thread.run_sync(read_entries, self._parts.home, self._parts.settings))
 
-    def _join(self, entry: ServerEntry) -> None:
+    def _join(self, entry: ServerEntry, owner: Principal | None = None) -> None:
         slug = server_slug(entry.name, {each.slug for each in self._members.values()})
-        member = Member(entry, slug, self._parts, self._pins, self._confinement, self._vault)
+        member = Member(entry, slug, self._parts, self._pins, self._confinement, self._vault, owner)
         self._members[entry.name] = member
         self._tasks.start_soon(self._own, member, name=f"mcp {entry.name}")
 
@@ -330,7 +337,9 @@ class McpHub:
         return [
             each
             for name, each in self._members.items()
-            if each.is_usable and (caller.servers is None or name in caller.servers)
+            if each.is_usable
+            and (each.owner is None if caller.servers is None else name in caller.servers)
+            and each.is_for(caller)
         ]
 
     def _known(self, server: str) -> Member:
@@ -341,7 +350,8 @@ class McpHub:
 
     def _member(self, caller: Caller, server: str) -> Member:
         member = self._known(server)
-        if caller.servers is not None and server not in caller.servers:
+        is_named = member.owner is None if caller.servers is None else server in caller.servers
+        if not is_named or not member.is_for(caller):
             raise NotFound(Fault(code="not_found", message=f"There is no server '{server[:100]}'."))
         return member
 
@@ -376,3 +386,13 @@ class McpHub:
             raise LinkFailed("unreachable", member.entry.fault or "The server is disabled.")
         with calling(caller):
             return await member.link.use(use, limit_s=_ASK_S)
+
+
+def _stranger_fault(entry: ServerEntry) -> str:
+    """Say what stands against a server that somebody names who may not run programs here."""
+    config = entry.config
+    if entry.transport == "stdio":
+        return f"{entry.origin}: {entry.name}: only remote servers can be named here."
+    if any(map(has_references, (config.url or "", *config.headers.values()))):
+        return f"{entry.origin}: {entry.name}: variables of this machine cannot be named here."
+    return ""

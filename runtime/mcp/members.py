@@ -18,15 +18,15 @@ import msgspec
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from runtime.core.clock import Clock
-from runtime.core.gate.principals import OWNER
+from runtime.core.gate.principals import OWNER, Principal
 from runtime.core.gate.words import Gate, GateResource, Question
 from runtime.core.ids import LOCAL_TENANT, RunId, TenantId
 from runtime.core.settings import McpSettings
 from runtime.core.tool_facts import LinkChanged, LinkClosed, LinkLost, LinkOpened, ReachFact
-from runtime.core.tools import ServerStatus, Tool, ToolHints, Transport
+from runtime.core.tools import Caller, ServerStatus, Tool, ToolHints, Transport, Trust
 from runtime.mcp.asking import NOBODY, Answerers, asking_options
 from runtime.mcp.config import ConfigInvalid, ServerEntry
-from runtime.mcp.convert import hints_of, title_of
+from runtime.mcp.convert import annotations_of, hints_of, title_of
 from runtime.mcp.handing_on import Askers
 from runtime.mcp.link import Link
 from runtime.mcp.link_words import LinkFailed, LinkLimits, MakeTarget
@@ -84,8 +84,11 @@ class Member:
         pins: Pins,
         confinement: Confinement,
         vault: Vault,
+        owner: Principal | None = None,
     ) -> None:
         self.entry = entry
+        self.owner = owner
+        """Of a server that came with a request: who alone may use it, and sees its tools as they are."""
         self.slug = slug
         self.calls = 0
         self.offers: dict[str, Offer] = {}
@@ -117,6 +120,11 @@ class Member:
     def is_internal(self) -> bool:
         """Whether it is one of Lar's own servers."""
         return self.entry.origin == "internal"
+
+    def is_for(self, caller: Caller) -> bool:
+        """Whether the caller may know of it."""
+        owner, asker = self.owner, caller.principal
+        return owner is None or (owner.id, owner.tenant) == (asker.id, asker.tenant)
 
     @property
     def is_usable(self) -> bool:
@@ -157,7 +165,7 @@ class Member:
             transport=self.transport,
             status=state,
             origin=self.entry.origin,
-            target="" if self.is_internal else shown_target(self.entry),
+            target=self._target(),
             protocol=link.protocol,
             tools=len(self.offers) - waiting,
             waiting_tools=waiting,
@@ -166,6 +174,13 @@ class Member:
             calls=self.calls,
             restarts=link.restarts,
         )
+
+    def _target(self) -> str:
+        """Return what is shown of where it is; of a server that came with a request, only the host."""
+        if self.is_internal:
+            return ""
+        target = shown_target(self.entry)
+        return target if self.owner is None else "/".join(target.split("/")[:3])
 
     def _more(self) -> str:
         """Return what else is known of why a local server failed."""
@@ -212,7 +227,7 @@ class Member:
         }
         await anyio.to_thread.run_sync(self._pins.approve, self.entry.name, pins)
         for full_name, offer in self.offers.items():
-            trust = self._pins.judge(self.entry.name, offer.tool.name, offer.tool.digest)
+            trust = self._judge(offer.tool.name, offer.tool.digest)
             tool = msgspec.structs.replace(offer.tool, trust=trust)
             self.offers[full_name] = Offer(tool=tool, definition=offer.definition)
 
@@ -236,7 +251,7 @@ class Member:
         definition = definition_of(told)
         digest = digest_of(definition)
         is_believed = self.is_internal or self.entry.config.trust
-        trust = "internal" if self.is_internal else self._pins.judge(self.entry.name, told.name, digest)
+        trust: Trust = "internal" if self.is_internal else self._judge(told.name, digest)
         tool = Tool(
             server=self.entry.name,
             name=told.name,
@@ -246,10 +261,14 @@ class Member:
             input_schema=strip_deep(told.input_schema),
             output_schema=strip_deep(told.output_schema),
             hints=hints_of(told) if is_believed else ToolHints(),
+            annotations=annotations_of(told),
             digest=digest,
             trust=trust,
         )
         return Offer(tool=tool, definition=definition)
+
+    def _judge(self, tool: str, digest: str) -> Trust:
+        return "approved" if self.owner is not None else self._pins.judge(self.entry.name, tool, digest)
 
     def _is_wanted(self, tool: str) -> bool:
         config = self.entry.config
@@ -285,7 +304,7 @@ class Member:
         resource = GateResource(
             kind="Server",
             id=self.entry.name,
-            attributes={"transport": self.transport, "target": shown_target(self.entry)},
+            attributes={"transport": self.transport, "target": self._target()},
         )
         ruling = await self._parts.gate.rule(Question(principal=OWNER, action="connect", resource=resource))
         if ruling.outcome != "allow":

@@ -3,6 +3,7 @@
 A remote answer has a bounded size like a local one: its body is counted as it comes.
 """
 
+import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -24,6 +25,7 @@ from runtime.mcp.stderr_log import StderrLog
 from runtime.mcp.stdio import Launch, inherited, run_server
 from runtime.mcp.variables import VariableMissing, expand
 
+logging.getLogger("httpx2").setLevel(logging.WARNING)  # else it writes every address, with its secrets
 CLIENT = wire.Implementation(name="lar", version=__version__)
 Sign = Callable[[str], Awaitable[Any]]
 """Given a server's address, returns the authentication of requests to it, or None."""

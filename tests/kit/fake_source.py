@@ -11,6 +11,7 @@ from runtime.core.events import Envelope, Event
 from runtime.core.ids import ModelId, RunId
 from runtime.core.messages import Message, Usage
 from runtime.core.states import ModelStage, ModelState, ServerState
+from tui.agents import RunHappening
 from tui.calls import Call
 from tui.ports import ChatDone, ChatFailed, ChatPiece, ChatStarted, ChatText, FeedItem, LinkLost, Refused
 
@@ -71,10 +72,16 @@ class FakeSource:
             "GET /api/mcp/questions": {"questions": []},
             "GET /api/mcp/servers": {"servers": []},
             "GET /api/mcp/changes": {"changes": []},
+            "GET /api/agents": {"agents": []},
+            "GET /api/runs?limit=200": {"runs": []},
         }
         """What `ask` gives by method and path; a Refused is raised."""
         self.calls: list[Call[Any]] = []
         self._items, self._items_out = anyio.create_memory_object_stream[FeedItem](1000)
+        self.followed: list[str] = []
+        self._happenings, self._happenings_out = anyio.create_memory_object_stream[
+            tuple[int, RunHappening] | LinkLost
+        ](1000)
         self._chats: list[MemoryObjectSendStream[ChatPiece]] = []
 
     async def state(self) -> ServerState:
@@ -110,6 +117,13 @@ class FakeSource:
             raise self.refusal
         self.unloads.append(model)
 
+    async def follow(self, run: str) -> AsyncGenerator[tuple[int, RunHappening] | LinkLost, None]:
+        self.followed.append(run)
+        async for each in self._happenings_out:
+            yield each
+            if isinstance(each, tuple) and each[1].happening == "over":
+                return
+
     async def ask(self, call: Call[T]) -> T:
         self.calls.append(call)
         said = self.answers[f"{call.method} {call.path}"]
@@ -119,6 +133,8 @@ class FakeSource:
 
     async def aclose(self) -> None:
         self.is_closed = True
+        self._happenings.close()
+        self._happenings_out.close()
         self._items.close()
         self._items_out.close()
 
@@ -127,6 +143,15 @@ class FakeSource:
         self.seq += 1
         run = RunId(run_id) if run_id else None
         self._items.send_nowait(Envelope(seq=self.seq, at=at, event=event, run_id=run))
+
+    def move(self, number: int, happening: str, **more: Any) -> None:
+        """Let the run that is followed move on."""
+        told = msgspec.convert({"happening": happening, **more}, RunHappening)
+        self._happenings.send_nowait((number, told))
+
+    def lose_run(self, reason: str) -> None:
+        """Let the connection that follows a run go."""
+        self._happenings.send_nowait(LinkLost(reason=reason, attempt=1, retry_s=1.0))
 
     def reach(self, state: ServerState) -> None:
         """Let a connection come about, with this state."""

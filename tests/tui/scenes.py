@@ -27,7 +27,7 @@ from runtime.core.events import (
 from runtime.core.ids import ModelId, PrincipalId, WorkerId
 from runtime.core.messages import Usage
 from tests.kit.fake_source import OTHER, SMALL, FakeSource, model_state, server_state
-from tests.tui import asked
+from tests.tui import asked, laboured
 from tests.tui.kit import until
 from tui.app import LarApp
 from tui.ports import ChatFailed, ChatReasoning, ChatStarted, ChatText
@@ -220,6 +220,38 @@ async def tools_empty(pilot: Pilot[int], app: LarApp, source: FakeSource) -> Non
     await until(pilot, lambda: app.view.tools.is_known)
 
 
+async def agents(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    app.go_to("agents")
+    await until(pilot, lambda: app.view.agents.is_known)
+    if app.view.agents.agents:
+        await pilot.press("down", "down")
+
+
+async def tasked(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    await agents(pilot, app, source)
+    await pilot.press("enter", *"Sum up today")
+
+
+async def run_waiting(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    await agents(pilot, app, source)
+    await pilot.press("home", "tab", "enter")
+    await until(pilot, lambda: app.view.opened.steps)
+
+
+async def run_over(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    over = laboured.run(status="completed")
+    laboured.give_run(source, over, [*laboured.steps(), *laboured.answer(ANSWER, is_error=True)])
+    source.answers[f"POST /api/runs/{laboured.RUN}/replay"] = {"steps": 9, "is_same": True}
+    await run_waiting(pilot, app, source)
+    await pilot.press("R")
+    await until(pilot, lambda: app.view.opened.replayed)
+
+
+async def run_none(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    app.go_to("run")
+    await until(pilot, lambda: app.view.link.phase == "live")
+
+
 def advance(app: LarApp, seconds: float) -> None:
     app.clock.advance(seconds)  # type: ignore[attr-defined]  # the clock of the tests
 
@@ -333,6 +365,12 @@ SCENES: dict[str, Scene] = {
     "approvals_empty": Scene(FakeSource, no_approvals),
     "tools": Scene(equipped, tools),
     "tools_empty": Scene(FakeSource, tools_empty),
+    "agents": Scene(laboured.staffed, agents),
+    "agents_task": Scene(laboured.staffed, tasked),
+    "agents_empty": Scene(FakeSource, agents),
+    "run": Scene(laboured.staffed, run_waiting),
+    "run_over": Scene(laboured.staffed, run_over),
+    "run_none": Scene(FakeSource, run_none),
     "events": Scene(several, events),
     "events_filtered": Scene(several, filtered),
     "events_fact": Scene(several, fact),

@@ -5,10 +5,12 @@ from textual.widgets import TextArea
 
 from tui.actions import ACTIONS, BY_ID, Action, Context, bindings, hints, is_enabled, key_name, letters
 from tui.app import LarApp
+from tui.screens.agents import AgentsScreen
 from tui.screens.approvals import ApprovalsScreen
 from tui.screens.chat import ChatScreen
 from tui.screens.events import EventsScreen
 from tui.screens.home import HomeScreen
+from tui.screens.run import RunScreen
 from tui.screens.tools import ToolsScreen
 from tui.widgets.prompt import Prompt
 
@@ -18,6 +20,8 @@ SCREENS = {
     "home": HomeScreen,
     "approvals": ApprovalsScreen,
     "tools": ToolsScreen,
+    "agents": AgentsScreen,
+    "run": RunScreen,
 }
 SAME_BYTES = {"ctrl+h", "ctrl+i", "ctrl+m", "ctrl+left_square_bracket"}
 ON_PURPOSE = {"ctrl+c"}
@@ -77,6 +81,8 @@ def test_every_screen_has_a_letter() -> None:
         "go_events",
         "go_approvals",
         "go_tools",
+        "go_agents",
+        "go_run",
     }
 
 

@@ -28,6 +28,10 @@ PICTURES = [
         (name, SMALL, DARK)
         for name in ("approvals_yes", "approvals_question", "approvals_empty", "tools_empty")
     ),
+    *((name, size, DARK) for name in ("agents", "run", "run_over") for size in (SMALL, MIDDLE)),
+    *((name, SMALL, DARK) for name in ("agents_task", "agents_empty", "run_none")),
+    ("agents", NARROW, DARK),
+    ("run_over", SMALL, LIGHT),
     ("approvals", NARROW, DARK),
     ("tools", SMALL, LIGHT),
     ("approvals_yes", SMALL, CONTRAST),

@@ -58,6 +58,7 @@ async def serving(**handlers: Handler) -> AsyncIterator[HttpSource]:
         "answer": ("POST", "/api/approvals/{approval}/answer"),
         "approve": ("POST", "/api/mcp/servers/{name}/approve"),
         "chat": ("POST", "/v1/chat/completions"),
+        "run": ("GET", "/api/runs/{run}/stream"),
     }
     app = web.Application()
     for name, handler in handlers.items():
@@ -326,6 +327,35 @@ async def test_a_loss_names_its_reason_and_when_it_is_tried_again() -> None:
         (1, 0.25),
         (2, 0.5),
     ]
+
+
+async def test_a_run_is_followed_to_its_end_and_from_its_last_number_after_a_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tui.source._DELAYS_S", (0.01,))
+    starts: list[str | None] = []
+
+    async def run(request: web.Request) -> web.StreamResponse:
+        starts.append(request.query.get("after"))
+        first = 'id: 0\ndata: {"happening":"status","status":"in_progress"}\n\n'
+        second = 'id: 7\ndata: {"happening":"text","item_id":"m","delta":"a","moon":1}\n\n'
+        last = 'id: 8\ndata: {"happening":"over"}\n\n'
+        return await stream(request, *((first, second) if len(starts) == 1 else (last,)))
+
+    async with serving(run=run) as source, aclosing(source.follow("run_1")) as happenings:
+        found = [each async for each in happenings]
+    assert starts == [None, "7"]
+    assert [each[0] for each in found if isinstance(each, tuple)] == [0, 7, 8]
+    assert [isinstance(each, LinkLost) for each in found] == [False, False, True, False]
+
+
+async def test_a_run_that_cannot_be_followed_is_a_refusal() -> None:
+    async def run(request: web.Request) -> web.StreamResponse:
+        return as_json({"error": {"message": "What it told was not kept.", "code": "conflict"}}, 409)
+
+    async with serving(run=run) as source, aclosing(source.follow("run_1")) as happenings:
+        with pytest.raises(Refused, match="not kept"):
+            await anext(happenings)
 
 
 async def test_a_source_that_is_built_late_does_what_the_other_does() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runtime.core.settings import McpOAuth, McpSandbox, McpServer, OwnModel, Settings
+from runtime.core.settings import McpOAuth, McpSandbox, McpServer, OwnModel, Settings, WebhookSettings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_PAGE = (ROOT / "docs/guides/settings.md").read_text(encoding="utf-8")
-SECTIONS = [field for field in msgspec.structs.fields(Settings) if field.name != "model"]
+SECTIONS = [field for field in msgspec.structs.fields(Settings) if field.name not in ("model", "webhooks")]
 
 
 def told_default(value: object) -> str:
@@ -40,6 +40,11 @@ def test_every_setting_of_an_mcp_server_is_documented() -> None:
     for kind, prefix in ((McpServer, ""), (McpSandbox, "sandbox."), (McpOAuth, "oauth.")):
         for field in msgspec.structs.fields(kind):
             assert f"| `{prefix}{field.name}` |" in page or field.name in ("sandbox", "oauth")
+
+
+def test_every_setting_of_a_webhook_is_documented() -> None:
+    for field in msgspec.structs.fields(WebhookSettings):
+        assert f"| `{field.name}` |" in SETTINGS_PAGE.partition("## Webhooks")[2]
 
 
 def test_every_model_setting_is_documented() -> None:

@@ -156,8 +156,12 @@ async def get_run(request: web.Request) -> web.Response:
 
 
 async def get_steps(request: web.Request) -> web.Response:
-    """Show all steps of a run, with everything that was said and done."""
-    return json_answer({"steps": await agents_of(request).runs.steps(tenant_of(request), _run(request))})
+    """Show the steps of a run, with everything that was said and done; `from` leaves out so many."""
+    told = request.query.get("from", "0")
+    if not (told.isascii() and told.isdecimal() and len(told) < 10):
+        raise invalid("'from' must be a number of steps, an integer from 0.", "from")
+    steps = await agents_of(request).runs.steps(tenant_of(request), _run(request))
+    return json_answer({"steps": steps[int(told) :]})
 
 
 async def get_stream(request: web.Request) -> web.StreamResponse:

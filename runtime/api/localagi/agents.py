@@ -7,10 +7,18 @@ from aiohttp import web
 
 from runtime.api.agents.reach import agents_of
 from runtime.api.bodies import read_content
-from runtime.api.deps import PRINCIPAL
+from runtime.api.deps import DEPS, PRINCIPAL
 from runtime.api.errors import invalid
 from runtime.api.localagi.answers import done
-from runtime.api.localagi.config import Config, agent_of_config, changed_agent, config_of, metadata
+from runtime.api.localagi.config import (
+    OWN_SERVERS,
+    Config,
+    actions_of,
+    agent_of_config,
+    changed_agent,
+    config_of,
+    metadata,
+)
 from runtime.api.multipart import FormFile, open_form
 from runtime.api.reach import Entry, json_answer, tenant_of, toolbox_of
 from runtime.core.agents.definition import AgentState
@@ -22,7 +30,8 @@ _LARGEST_BYTES = 1_000_000
 
 async def post_agent(request: web.Request) -> web.Response:
     """Make an agent."""
-    agent, _ = agent_of_config(_config(await read_content(request)))
+    config = _config(await read_content(request))
+    agent, _ = agent_of_config(config, await _servers(request, config))
     await agents_of(request).book.create(tenant_of(request), agent)
     return done()
 
@@ -40,7 +49,8 @@ async def get_config(request: web.Request) -> web.Response:
 async def put_config(request: web.Request) -> web.Response:
     """Change an agent."""
     state = await _state(request)
-    agent, _ = changed_agent(state.agent, _config(await read_content(request)))
+    config = _config(await read_content(request))
+    agent, _ = changed_agent(state.agent, config, await _servers(request, config))
     if agent != state.agent:
         await agents_of(request).book.change(tenant_of(request), agent, state.version)
     return done()
@@ -88,16 +98,28 @@ async def post_import(request: web.Request) -> web.Response:
     if content is None:
         raise invalid("Missing required parameter: 'file'.", "file", code="missing_required_parameter")
 
-    agent, _ = agent_of_config(_config(content))
+    config = _config(content)
+    agent, _ = agent_of_config(config, await _servers(request, config))
     await agents_of(request).book.create(tenant_of(request), agent)
     return done()
 
 
 async def get_actions(request: web.Request) -> web.Response:
-    """List what agents can do: the tools of all servers that the asker may use."""
+    """List what a configuration may name as actions: the servers whose tools the asker may use."""
+    return json_answer(sorted(await _offered(request)))
+
+
+async def _offered(request: web.Request) -> set[str]:
     hub = (await toolbox_of(request)).hub
     tools = await hub.tools(Caller(principal=request[PRINCIPAL], door="api"))
-    return json_answer([each.full_name for each in tools])
+    return {each.server for each in tools}
+
+
+async def _servers(request: web.Request, config: Config) -> frozenset[str]:
+    """Return which actions are servers. The tools are opened only where one may be somebody else's."""
+    if OWN_SERVERS.issuperset(actions_of(config)) or request.app[DEPS].tools is None:
+        return OWN_SERVERS
+    return OWN_SERVERS | await _offered(request)
 
 
 async def _content(part: FormFile) -> bytes:

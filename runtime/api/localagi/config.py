@@ -4,7 +4,7 @@ What LocalAGI has no word for stays as it is when a configuration is written: on
 differently is taken over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,8 @@ from runtime.core.agents.definition import Agent, Knowledge, ToolFilter
 from runtime.core.agents.localagi import from_localagi
 
 Config = dict[str, Any]
+OWN_SERVERS = frozenset({"files", "inference", "recall", "system", "time", "web"})
+"""Servers of Lar's own, which agents use as LocalAGI's use actions."""
 
 
 def config_of(agent: Agent) -> Config:
@@ -47,22 +49,34 @@ def config_of(agent: Agent) -> Config:
     }
 
 
-def agent_of_config(told: Config) -> tuple[Agent, Sequence[str]]:
+def actions_of(told: Config) -> list[str]:
+    """Return the names of the actions in a configuration."""
+    return [_action(each) for each in told.get("actions") or ()]
+
+
+def agent_of_config(told: Config, servers: Collection[str] = OWN_SERVERS) -> tuple[Agent, Sequence[str]]:
     """Return the agent that a configuration describes, and what could not be taken over.
 
-    Raises RequestInvalid.
+    Actions that are called as one of the servers are those servers. Raises RequestInvalid.
     """
-    return from_localagi(told)
+    own = [each for each in told.get("actions") or () if _action(each) in servers]
+    rest = [each for each in told.get("actions") or () if _action(each) not in servers]
+    agent, notes = from_localagi({**told, "actions": rest})
+    named = (_action(each) for each in own)
+    tools = tuple(dict.fromkeys([*agent.tools, *named]))
+    return msgspec.structs.replace(agent, tools=tools), notes
 
 
-def changed_agent(former: Agent, told: Config) -> tuple[Agent, Sequence[str]]:
+def changed_agent(
+    former: Agent, told: Config, servers: Collection[str] = OWN_SERVERS
+) -> tuple[Agent, Sequence[str]]:
     """Return an agent as a configuration wants it: changed where that says something else than before.
 
     Raises RequestInvalid.
     """
     before = config_of(former)
-    base, _ = from_localagi(before)
-    wanted, notes = from_localagi({**before, **told, "name": former.name})
+    base, _ = agent_of_config(before, servers)
+    wanted, notes = agent_of_config({**before, **told, "name": former.name}, servers)
     changes = {
         name: getattr(wanted, name)
         for name in Agent.__struct_fields__
@@ -109,6 +123,10 @@ _FIELDS: tuple[tuple[str, str, str, object, str], ...] = (
 
 def _field(name: str, label: str, kind: str, default: object, section: str) -> Config:
     return {"name": name, "label": label, "type": kind, "defaultValue": default, "tags": {"section": section}}
+
+
+def _action(action: object) -> str:
+    return str(action.get("name", "")) if isinstance(action, dict) else ""
 
 
 def _model(agent: Agent) -> str:

@@ -33,6 +33,17 @@ NoteRun = Callable[[RunId], Awaitable[None]]
 """Makes it known, durably, which run a line has."""
 
 
+class Line(NamedTuple):
+    """A line that is carried out."""
+
+    key: str
+    note: NoteRun
+    run: RunId | None = None
+    """Its run, begun before a restart."""
+    is_resumed: bool = False
+    """Whether it may have a run that nobody has noted."""
+
+
 class LineAnswer(NamedTuple):
     """What came back for a line, as HTTP would have it."""
 
@@ -45,9 +56,7 @@ class LineAnswer(NamedTuple):
 class Responding(Protocol):
     """Makes responses without a client that waits."""
 
-    async def respond(
-        self, principal: Principal, body: CreateBody, note: NoteRun, run: RunId | None
-    ) -> bytes:
+    async def respond(self, principal: Principal, body: CreateBody, line: Line) -> bytes:
         """Return the whole response; of the run that was begun before, where there is one.
 
         Raises Refused, LarError.
@@ -64,13 +73,11 @@ class LineDesk:
         self._deps = deps
         self._responding = responding
 
-    async def perform(
-        self, principal: Principal, endpoint: Endpoint, body: bytes, note: NoteRun, run: RunId | None = None
-    ) -> LineAnswer:
+    async def perform(self, principal: Principal, endpoint: Endpoint, body: bytes, line: Line) -> LineAnswer:
         """Return what the endpoint answers. Raises nothing but cancellation."""
         request_id = f"req_{secrets.token_hex(12)}"
         try:
-            answer = await self._answer(principal, endpoint, body, note, run)
+            answer = await self._answer(principal, endpoint, body, line)
         except Refused as refused:
             refusal = refused.refusal
         except LarError as problem:
@@ -83,9 +90,7 @@ class LineDesk:
         """End the run of a line whose batch ends before it. Raises LarError."""
         await self._responding.stop(tenant, run)
 
-    async def _answer(
-        self, principal: Principal, endpoint: Endpoint, body: bytes, note: NoteRun, run: RunId | None
-    ) -> bytes:
+    async def _answer(self, principal: Principal, endpoint: Endpoint, body: bytes, line: Line) -> bytes:
         asker = Asker(self._deps, principal, endpoint, _hear_nothing)
         match endpoint:
             case "/v1/chat/completions":
@@ -103,7 +108,7 @@ class LineDesk:
                 create = decode_body(body, CreateBody)
                 _check_stream(create.stream)
                 wanted = msgspec.structs.replace(create, priority="batch")
-                return await self._responding.respond(principal, wanted, note, run)
+                return await self._responding.respond(principal, wanted, line)
 
 
 class _Details(msgspec.Struct):
@@ -196,7 +201,7 @@ class Patience:
             if self._breaks >= self.BREAKS:
                 return None
         self._tries += 1
-        grown = min(self.LONGEST_S, self.FIRST_S * 2 ** min(self._tries - 1, 10))
+        grown = min(self.LONGEST_S, self.FIRST_S * 2.0 ** min(self._tries - 1, 10))
         return max(grown, min(refusal.retry_after_s or 0.0, self.LONGEST_S))
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from runtime.api.openai.batch_files import BatchFiles
 from runtime.api.openai.batch_input import InputLine, check_file, read_lines
-from runtime.api.openai.batch_lines import LineDesk, Patience, output_line, pause, usage_of
+from runtime.api.openai.batch_lines import Line, LineDesk, Patience, output_line, pause, usage_of
 from runtime.api.openai.batch_words import (
     KIND,
     LINE_KIND,
@@ -63,6 +64,9 @@ class _Live:
     usage: LineUsage = field(default_factory=LineUsage)
     done: set[int] = field(default_factory=set)
     begun: dict[int, RunId] = field(default_factory=dict)
+    """Responses that go on without anybody who waits for them."""
+    is_resumed: bool = False
+    """Another server has begun its lines, or this one before something went wrong."""
 
 
 class BatchService:
@@ -96,11 +100,7 @@ class BatchService:
         async with anyio.create_task_group() as tasks:
             while True:
                 self._woken = anyio.Event()
-                for tenant, state in await self._open():
-                    if len(self._live) >= BATCHES_AT_ONCE:
-                        break
-                    self._live[state.id] = _Live()
-                    tasks.start_soon(self._work, tenant, state.id)
+                await self._take_up(tasks)
                 with anyio.move_on_after(LOOK_EVERY_S) as look:
                     await self._woken.wait()
                 if look.cancelled_caught:
@@ -139,6 +139,17 @@ class BatchService:
         self._woken.set()
         return self.as_it_is(state)
 
+    async def _take_up(self, tasks: TaskGroup) -> None:
+        """Begin to work on as many batches as may be worked on side by side."""
+        try:
+            waiting = await self._open()
+        except LarError as problem:
+            logger.warning("batches cannot be read", extra={"cause": problem.fault.message})
+            return
+        for tenant, state in waiting[: max(0, BATCHES_AT_ONCE - len(self._live))]:
+            self._live[state.id] = _Live()
+            tasks.start_soon(self._work, tenant, state.id)
+
     async def _open(self) -> list[tuple[TenantId, BatchState]]:
         """Return what can be taken up: by turns of the tenants, each one's oldest first."""
         found: list[tuple[TenantId, BatchState]] = []
@@ -161,6 +172,8 @@ class BatchService:
     async def _work(self, tenant: TenantId, batch: str) -> None:
         """Bring one batch to its end; what goes wrong with it holds back no other."""
         try:
+            first = await self._find(tenant, batch)
+            self._live[batch].is_resumed = first.status != "validating"
             while not (state := await self._find(tenant, batch)).is_settled:
                 await self._step(tenant, state)
         except NotFound:
@@ -252,9 +265,8 @@ class BatchService:
                 await self._put_line(tenant, key, LineRow(run=run))
 
         while True:
-            answer = await self._desk.perform(
-                state.principal, state.endpoint, bytes(asked.body), note, live.begun.pop(line.number, None)
-            )
+            told = Line(key, note, live.begun.pop(line.number, None), live.is_resumed)
+            answer = await self._desk.perform(state.principal, state.endpoint, bytes(asked.body), told)
             wait_s = patience.wait_s(answer)
             if wait_s is None:
                 break

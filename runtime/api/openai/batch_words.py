@@ -14,6 +14,8 @@ KIND = "batch"
 LINE_KIND = "batch_line"
 """Of those that hold what lines came to, until the files are written."""
 PREFIX = "batch_"
+LABEL = "batch_line"
+"""Of the runs of responses: which line each is of."""
 WINDOW_S = 86_400.0
 
 Endpoint = Literal["/v1/responses", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"]

@@ -9,11 +9,13 @@ same, so a receiver that got it twice can tell.
 import logging
 import os
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import anyio
 import msgspec
 
+from runtime.api.openai.batch_words import LABEL
 from runtime.api.openai.webhook_words import (
     DELIVERY_KIND,
     ENDPOINT_KIND,
@@ -44,7 +46,9 @@ from runtime.core.settings import WebhookSettings
 
 logger = logging.getLogger(__name__)
 
-SIDE_BY_SIDE = 8
+SIDE_BY_SIDE = 16
+PER_ENDPOINT = 4
+"""Deliveries to one endpoint side by side."""
 LOOK_EVERY_S = 30.0
 _FACTS_BUFFERED = 4096
 _READ_AT_ONCE = 200
@@ -158,16 +162,28 @@ class WebhookService:
             while True:
                 self._woken = anyio.Event()
                 now = self._clock.now()
-                waiting = [each for each in self._queue.items() if each[0] not in self._sending]
-                waiting.sort(key=lambda each: each[1].due_at)
-                free = SIDE_BY_SIDE - len(self._sending)
-                for place, delivery in [each for each in waiting if each[1].due_at <= now][:free]:
+                for place, delivery in self._due(now):
                     self._sending.add(place)
                     tasks.start_soon(self._attempt, place, delivery)
-                following = min((e.due_at for p, e in waiting if p not in self._sending), default=now)
-                wait_s = following - now if following > now else LOOK_EVERY_S
+                # What is due and still waits is looked at again when a delivery ends.
+                later = min((e.due_at for e in self._queue.values() if e.due_at > now), default=now)
+                wait_s = later - now or LOOK_EVERY_S
                 with anyio.move_on_after(min(wait_s, LOOK_EVERY_S)):
                     await self._woken.wait()
+
+    def _due(self, now: float) -> list[tuple[tuple[TenantId, str], Delivery]]:
+        """Return what is to be sent now; an endpoint that does not answer must not hold back the others."""
+        waiting = [(p, e) for p, e in self._queue.items() if p not in self._sending and e.due_at <= now]
+        waiting.sort(key=lambda each: each[1].due_at)
+        busy = Counter(self._queue[each].endpoint for each in self._sending if each in self._queue)
+        chosen: list[tuple[tuple[TenantId, str], Delivery]] = []
+        for place, delivery in waiting:
+            if len(self._sending) + len(chosen) >= SIDE_BY_SIDE:
+                break
+            if busy[delivery.endpoint] < PER_ENDPOINT:
+                busy[delivery.endpoint] += 1
+                chosen.append((place, delivery))
+        return chosen
 
     async def _attempt(self, place: tuple[TenantId, str], delivery: Delivery) -> None:
         """Try once; what goes wrong with one delivery holds back no other."""
@@ -245,7 +261,8 @@ class WebhookService:
 
     async def _tell_end(self, tenant: TenantId, record: RunRecord) -> None:
         """Let the end of a response be told, if somebody may wait for it who does not read it."""
-        if record.is_background and record.parent is None and record.status in TERMINAL:
+        is_line = LABEL in record.labels  # of a batch, whose end is told as a whole
+        if record.is_background and record.parent is None and not is_line and record.status in TERMINAL:
             ended_at = record.ended_at or self._clock.now()
             await self.notify(tenant, f"response.{record.status}", response_id(record.id), ended_at)
 
@@ -293,6 +310,8 @@ class WebhookService:
             await work(*given)
         except LarError as problem:
             logger.warning("webhooks cannot go on with this", extra={"cause": problem.fault.message})
+        except Exception:
+            logger.exception("webhooks broke off with this")
 
 
 def configured_endpoints(

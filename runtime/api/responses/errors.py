@@ -86,6 +86,19 @@ def cannot_cancel() -> Refused:
     return invalid("Cannot cancel a synchronous response.", None)
 
 
+def unreachable(failed: Mapping[str, str]) -> Refused:
+    """Return the 424 for a request that can do nothing without servers that cannot be reached."""
+    return Refused(
+        Refusal(
+            status=424,
+            type="external_connector_error",
+            code="failed_dependency",
+            message=" ".join(failed.values()),
+            param="tools",
+        )
+    )
+
+
 def bad_schema(name: str, cause: str) -> Refused:
     """Return the 400 for a schema that no answer could follow."""
     return invalid(

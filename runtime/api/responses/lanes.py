@@ -11,7 +11,7 @@ from runtime.api.errors import Refusal, Refused, headers_of, refusal_of
 from runtime.api.responses.body import CreateBody
 from runtime.api.responses.errors import in_words_of_responses
 from runtime.api.responses.live import Reading
-from runtime.api.responses.object import response_id
+from runtime.api.responses.object import STEERED, response_id
 from runtime.api.responses.opening import Memory, Opened, Opener
 from runtime.api.responses.steering import Steering
 from runtime.api.responses.warming import is_warm_up, warm_up
@@ -104,13 +104,17 @@ class Lane:
         response = response_id(opened.follower.run)
         self._steering.claim(previous)
         self._steering.begin(response, self._stream_id, can_be_steered=opened.asked.session is None)
+        last: Frame = {}
         while not reading.is_over:
             for event in await reading.next():
+                last = event
                 await self._send(event)
+            if reading.is_between_turns and self._steering.is_waited_for(response):
+                await self._opener.stop(opened.follower.run, STEERED)
         assert reading.record is not None
         self._memory.keep(opened.follower.run, [*opened.conversation, *reading.items])
         opened.note(reading.items)
-        after = self._steering.end(response, reading.record.status, reading.output)
+        after = self._steering.end(response, last["response"]["status"], reading.output)
         for event in after.events:
             await self._send(event)
         return response if after.has_successor else None

@@ -26,7 +26,7 @@ from runtime.core.agents.happenings import (
     StatusChanged,
     TurnClosed,
 )
-from runtime.core.agents.items import AnyItem, Listed
+from runtime.core.agents.items import AnyItem, Called, Listed
 from runtime.core.agents.ports import Numbered, RunFollower
 from runtime.core.agents.steps import RunRecord
 from runtime.core.errors import Fault
@@ -47,6 +47,9 @@ class Reading:
         self._fold = StreamFold(face)
         self._held: list[Event] = []
         self._ended: dict[int, tuple[AnyItem, ...]] = {}
+        self._calls: set[int] = set()
+        self.is_between_turns = False
+        """Whether every call that Lar carries out has just got its result."""
         self.record: RunRecord | None = None
         """Of the run, once it has ended."""
 
@@ -95,11 +98,16 @@ class Reading:
         except StopAsyncIteration:
             raise Refused(refusal_of(_STOPPING)) from None
 
+        self.is_between_turns = False
         match happening:
             case RunOver(record=record):
                 self.record = record
+            case ItemBegan(place=place, item=Called(by_client=False)):
+                self._calls.add(place)
             case ItemEnded(place=place, item=item, result=result):
                 self._ended[place] = (item,) if result is None else (item, result)
+                self._calls.discard(place)
+                self.is_between_turns = result is not None and not self._calls
             case _:
                 pass
         return happening

@@ -31,6 +31,8 @@ _ERROR_CODES: dict[FaultCode, str] = {
 """In the closed list of OpenAI's; all others are `server_error`."""
 _INCOMPLETE = {"max_output_tokens": "max_output_tokens", "tokens": "max_output_tokens"}
 """Limits of a run by OpenAI's two words; all others are limits of turns."""
+STEERED = "steered"
+"""Why a run was stopped whose asker adds something: the response is incomplete, and another one follows."""
 _NO_REASON = "The run failed, and nothing says why."
 
 
@@ -113,6 +115,8 @@ class ResponseFace:
     def response(self, status: RunStatus, output: list[Wired], record: RunRecord | None = None) -> Wired:
         """Return the response; `record` is the run's once it has ended."""
         base, echo = record or self._base, self._echo
+        if status == "cancelled" and base.reason == STEERED:
+            status = "incomplete"
         is_over = status in TERMINAL
         return {
             "id": response_id(base.id),
@@ -203,6 +207,8 @@ def _error(record: RunRecord) -> Wired:
 
 
 def _incomplete(record: RunRecord) -> Wired:
+    if record.reason == STEERED:
+        return {"reason": STEERED}
     return {"reason": _INCOMPLETE.get(record.reason, "max_messages")}
 
 

@@ -6,8 +6,10 @@ body ─► asked ─► context (the previous response, a conversation) ─► 
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
+import anyio
 import msgspec
 from aiohttp import web
 
@@ -20,6 +22,7 @@ from runtime.api.responses.errors import (
     conversation_not_found,
     in_words_of_responses,
     previous_not_found,
+    unreachable,
 )
 from runtime.api.responses.files_in import InputFiles
 from runtime.api.responses.items_in import Outside, check_pairs
@@ -41,7 +44,7 @@ from runtime.api.runs import Asker, asker_of
 from runtime.core.agents.fold import opening_record
 from runtime.core.agents.items import AnyItem
 from runtime.core.agents.parts import AgentParts
-from runtime.core.agents.plans import Plan
+from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import NewRun, RunFollower
 from runtime.core.agents.starting import Wish
 from runtime.core.agents.steps import TERMINAL, RunOpened, RunRecord
@@ -50,6 +53,8 @@ from runtime.core.ids import ModelId, RunId
 
 TRIGGER = "responses"
 """What the record of a run says that came through these routes."""
+STOP_LIMIT_S = 5.0
+"""How long to wait for a run that was told to stop: who follows it hears of its end anyway."""
 _REMEMBERED = 16
 """Responses that a connection remembers; each shares what came before it with the others."""
 _IMAGES = "images"
@@ -128,11 +133,19 @@ class Opener:
         """Begin a response. Raises LarError, Refused."""
         asked, before = await self.read(body)
         hosted = await self._hosted(asked, before)
+        try:
+            return await self._open(asked, before, hosted)
+        finally:
+            hosted.give_back()  # those that no run keeps
+
+    async def _open(self, asked: Asked, before: Sequence[AnyItem], hosted: Hosted) -> Opened:
         if await self._is_agent(asked.model):
             return await self._open_agent(asked, before, hosted)
 
         prepared = self._prepared(asked, before, hosted)
-        follower = await self._agents.runs.start(prepared.new, hosted.lent)
+        follower = await self._agents.runs.start(prepared.new)
+        if hosted.lease is not None:
+            hosted.lease.keep(self._tenant, follower.run)
         conversation = [*before, *prepared.new.input]
         face = await self._face(follower.run, prepared.new.plan, asked)
         return Opened(follower, face, asked, conversation, self._noting(follower, asked), prepared.warnings)
@@ -141,6 +154,7 @@ class Opener:
         """Return the run that a request would begin, checked but not begun. Raises LarError, Refused."""
         asked, before = await self.read(body)
         hosted = await self._hosted(asked, before)
+        hosted.give_back()  # nothing is called
         plan = await self._agent_plan(asked, hosted) if await self._is_agent(asked.model) else None
         return self._prepared(asked, before, hosted, plan)
 
@@ -159,6 +173,11 @@ class Opener:
 
         plan = await self._agents.starter.plan(Wish(agent=name, principal=self._principal, input=()))
         return plan.models[0]
+
+    async def stop(self, run: RunId, reason: str) -> None:
+        """Have a run stop; its followers hear of its end. Waits a little and no longer."""
+        with anyio.move_on_after(STOP_LIMIT_S), suppress(NotFound):
+            await self._agents.runs.cancel(self._tenant, run, reason)
 
     def face_of(self, record: RunRecord, plan: Plan) -> ResponseFace:
         """Return how a response is shown to this client."""
@@ -227,7 +246,14 @@ class Opener:
             path = f"{wishes[0].path}.type"
             message = f"This server carries out no tools of the kind '{wishes[0].form}'. Leave it out."
             raise unsupported(message, path)
-        return await self._parts.hosting.resolve(self._principal, wishes, before)
+        names = [each.name for each in asked.tools.parts if isinstance(each, PlannedTool)]
+        context = [*before, *asked.items]
+        hosted = await self._parts.hosting.resolve(self._principal, wishes, context, names)
+        has_tools = bool(names) or any(hosted.resolved.values())
+        if hosted.failed and not has_tools and asked.body.tool_choice not in (None, "auto", "none"):
+            hosted.give_back()
+            raise unreachable(hosted.failed)
+        return hosted
 
     async def _is_agent(self, name: str) -> bool:
         """Whether an agent is meant: a model of the same name goes first."""
@@ -279,7 +305,7 @@ class Opener:
             raise Refused(in_words_of_responses(problem.refusal)) from problem
 
     async def _open_agent(self, asked: Asked, before: Sequence[AnyItem], hosted: Hosted) -> Opened:
-        if hosted.lent is not None or hosted.added:
+        if hosted.lease is not None or hosted.added:
             message = "An agent brings its own servers of MCP: leave them out of the request."
             raise unsupported(message, "tools")
 

@@ -1,6 +1,6 @@
 """What the routes of responses work with beside runs, given once by the composition root."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,8 +13,8 @@ from runtime.api.responses.sealing import Sealer
 from runtime.api.responses.stored import ItemPlaces
 from runtime.api.responses.tools_in import HostedWish
 from runtime.core.agents.items import AnyItem
+from runtime.core.agents.lending import Lease
 from runtime.core.agents.plans import PlannedTool
-from runtime.core.agents.ports import Lent
 from runtime.core.gate.principals import Principal
 
 
@@ -24,19 +24,33 @@ class Hosted:
 
     resolved: Mapping[int, Sequence[PlannedTool]] = field(default_factory=dict)
     """By the place of each wish."""
-    lent: Lent | None = None
-    """Servers that came with the request."""
+    lease: Lease | None = None
+    """Servers that came with the request: kept for its run, or given back."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Why servers could not list their tools, by label."""
     added: tuple[AnyItem, ...] = ()
     """Lists of servers' tools that the asker has not seen yet."""
+
+    def give_back(self) -> None:
+        """Let the servers go that no run keeps."""
+        if self.lease is not None:
+            self.lease.give_back()
 
 
 class Hosting(Protocol):
     """Resolves the tools of a request that Lar carries out."""
 
     async def resolve(
-        self, principal: Principal, wishes: Sequence[HostedWish], context: Sequence[AnyItem]
+        self,
+        principal: Principal,
+        wishes: Sequence[HostedWish],
+        context: Sequence[AnyItem],
+        taken: Collection[str] = (),
     ) -> Hosted:
-        """Return what the wishes come to; `context` may hold lists of tools. Raises LarError, Refused."""
+        """Return what the wishes come to; `context` may hold lists of tools, `taken` are names of others.
+
+        Whoever gets a lease keeps it for a run or gives it back. Raises LarError, Refused.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

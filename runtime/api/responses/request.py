@@ -39,7 +39,7 @@ from runtime.api.responses.object import Echo, run_id, with_echo
 from runtime.api.responses.prompts import Filled, Prompts, PromptTemplate, fill_prompt
 from runtime.api.responses.tools_in import ToolWishes, read_tools
 from runtime.core.agents.fold import fold
-from runtime.core.agents.items import Answered, AnyItem, Called, Picture, Said, Text
+from runtime.core.agents.items import Answered, AnyItem, Called, Picture, Said, Text, Wanted
 from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import NewRun
 from runtime.core.agents.prompting import request_of
@@ -198,7 +198,7 @@ def named_alike(items: Sequence[AnyItem], tools: Sequence[PlannedTool]) -> tuple
     names = {(each.server, each.tool): each.name for each in tools if each.form == "mcp"}
     return tuple(
         msgspec.structs.replace(each, name=names.get((each.server, each.tool), each.name))
-        if isinstance(each, Called) and each.form == "mcp"
+        if isinstance(each, Wanted) or (isinstance(each, Called) and each.form == "mcp")
         else each
         for each in items
     )

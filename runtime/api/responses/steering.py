@@ -118,7 +118,7 @@ class Steering:
         return self._event("accepted", submission, response, target.stream_id)
 
     def end(self, response: str, status: str, output: Sequence[Mapping[str, Any]]) -> AfterEnd:
-        """Know that a response has ended; say what follows."""
+        """Know that a response has ended with this status, as it is shown; say what follows."""
         target = self._targets.get(response)
         if target is None:
             return AfterEnd()
@@ -139,6 +139,11 @@ class Steering:
             self._event("pending", each, response, target.stream_id, **more) for each in target.waiting
         ]
         return AfterEnd(events=pending)
+
+    def is_waited_for(self, response: str) -> bool:
+        """Whether something waits for a response that is being made."""
+        target = self._targets.get(response)
+        return target is not None and not target.is_over and bool(target.waiting)
 
     def waiting(self, response: object) -> list[dict[str, Any]]:
         """Return the input that waits for a response that has ended, in the order in which it came."""

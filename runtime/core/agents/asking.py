@@ -22,7 +22,7 @@ ROUTE = "agents"
 """What facts of inference runs name as their way in."""
 _PASSING = ("queue_full", "queue_timeout", "model_installing")
 """Faults that time mends."""
-_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 60.0
+_PAUSE_S, _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 0.2, 60.0
 _STOPPED = "the turn was given up"
 _SUMMARISE = (
     "Summarise the conversation that follows, for somebody who goes on with it and has not read it. Keep "
@@ -107,7 +107,8 @@ class Turns:
             if not is_patient or fault.code not in _PASSING or command.turn in self._stopped:
                 await self._give(_unfinished(command.turn, fault))
                 return
-            await anyio.sleep(min(max(fault.retry_after_s or _PAUSE_S, 1.0), _LONGEST_PAUSE_S))
+            pause_s = max(fault.retry_after_s or _PAUSE_S, _SHORTEST_PAUSE_S)
+            await anyio.sleep(min(pause_s, _LONGEST_PAUSE_S))
 
     async def _try(self, command: Generate, principal: Principal) -> Fault | None:
         """Generate once; return the fault where nothing came of it."""

@@ -10,7 +10,9 @@ from runtime.core.agents.items import Answered, Called, Document, Part, Picture,
 from runtime.core.agents.plans import PlannedTool
 from runtime.core.agents.ports import Lent, MoveOn
 from runtime.core.errors import LarError
-from runtime.core.ids import CallId
+from runtime.core.gate.principals import Principal, decide_access
+from runtime.core.gate.words import Answer, Approvals
+from runtime.core.ids import ApprovalId, CallId
 from runtime.core.minting import new_id
 from runtime.core.toolbox import OpenToolbox
 from runtime.core.tools import (
@@ -19,6 +21,7 @@ from runtime.core.tools import (
     Caller,
     Content,
     LinkContent,
+    ServerStatus,
     TextContent,
     Tool,
     ToolResult,
@@ -30,11 +33,21 @@ _PICTURE_BYTES = 8 * 1024 * 1024
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/bmp", "image/webp")
 
 
+_HUB_SERVER = "hub_server"
+_ASKERS_YES = "mcpr_"
+"""How the approval of a call begins that the asker has allowed by another request."""
+
+
 class Lender(Protocol):
     """A hub that takes servers for a time."""
 
     def lend(
-        self, definitions: Mapping[str, dict[str, Any]], origin: str, *, may_run_programs: bool
+        self,
+        definitions: Mapping[str, dict[str, Any]],
+        origin: str,
+        *,
+        may_run_programs: bool,
+        owner: Principal | None = None,
     ) -> AbstractAsyncContextManager[Mapping[str, str]]:
         """Keep servers while the context lasts. Raises RequestInvalid."""
 
@@ -42,13 +55,23 @@ class Lender(Protocol):
 class HubTools:
     """Fulfils `ToolSource`."""
 
-    def __init__(self, open_toolbox: OpenToolbox, limit_characters: int = RESULT_CHARACTERS) -> None:
+    def __init__(
+        self,
+        open_toolbox: OpenToolbox,
+        limit_characters: int = RESULT_CHARACTERS,
+        approvals: Approvals | None = None,
+    ) -> None:
         self._open = open_toolbox
         self._limit = limit_characters
+        self._approvals = approvals
 
     async def tools(self, caller: Caller) -> Sequence[Tool]:
         """Return what the caller may call or ask for. Raises StoreDamaged."""
         return await (await self._open()).hub.tools(caller)
+
+    async def server(self, name: str) -> ServerStatus | None:
+        """Return a server of the hub; None where there is none of this name."""
+        return next((each for each in (await self._open()).hub.servers() if each.name == name), None)
 
     @asynccontextmanager
     async def lend(self, lent: Lent, origin: str) -> AsyncIterator[Mapping[str, str]]:
@@ -58,7 +81,8 @@ class HubTools:
         """
         hub = cast("Lender", (await self._open()).hub)  # the hub of a server lends; a test's need not
         may_run_programs = origin.startswith("the agent ")
-        async with hub.lend(lent.definitions, origin, may_run_programs=may_run_programs) as names:
+        owned = {} if lent.owner is None else {"owner": lent.owner}
+        async with hub.lend(lent.definitions, origin, may_run_programs=may_run_programs, **owned) as names:
             yield names
 
     async def call(
@@ -79,11 +103,33 @@ class HubTools:
             arguments=arguments,
             approval_wait_s=wait_s,
         )
+        if server := tool.settings.get(_HUB_SERVER):
+            caller = msgspec.structs.replace(caller, servers=frozenset({server}))
         try:
-            result = await (await self._open()).hub.call(caller, asked, progressed)
+            hub = (await self._open()).hub
+            result = await hub.call(caller, asked, progressed)
+            if result.code == "asked" and (call.approval or "").startswith(_ASKERS_YES):
+                if not await self._agree(caller, result.approval):
+                    return _refused(call, _text_of(result), "denied")
+                result = await hub.call(caller, asked, progressed)
         except LarError as problem:
             return _refused(call, problem.fault.message, "unreachable")
         return answered(call, result, self._limit)
+
+    async def _agree(self, caller: Caller, approval: str | None) -> bool:
+        """Answer the gate's question with the asker's own yes, where the asker may answer questions."""
+        may_answer = decide_access(caller.principal, "operate") is None
+        if self._approvals is None or approval is None or not may_answer:
+            return False
+        principal = caller.principal
+        answer = Answer(is_approved=True, note="approved in a request")
+        await self._approvals.answer(principal.tenant, ApprovalId(approval), answer, principal.id)
+        return True
+
+
+def at_server(tool: PlannedTool, server: str) -> PlannedTool:
+    """Return a tool that is looked for at this server of the hub alone."""
+    return msgspec.structs.replace(tool, settings={**tool.settings, _HUB_SERVER: server})
 
 
 def answered(call: Called, result: ToolResult, limit_characters: int = RESULT_CHARACTERS) -> Answered:
@@ -129,6 +175,10 @@ def _part(content: Content) -> Part:
             return Text(text=f"[{media_type}, {len(data)} bytes{f', {uri}' if uri else ''}]")
         case LinkContent(uri=uri, name=name):
             return Text(text=f"[{name}: {uri}]")
+
+
+def _text_of(result: ToolResult) -> str:
+    return "\n".join(each.text for each in result.content if isinstance(each, TextContent))
 
 
 def _arguments(call: Called) -> dict[str, Any] | None:

@@ -28,8 +28,9 @@ def find_loop(conversation: Sequence[AnyItem], call: Called, result: Answered, r
         and each.call_id in results
         and _key_of(each, results[each.call_id]) == key
     ]
-    if any(note_of(each) for each in same):
-        return "end"
+    told = [each.call_id for each in same if note_of(each)]
+    if told:
+        return "end" if _is_heard(conversation, told, call) else "none"
 
     return "tell" if len(same) + 1 >= repeats else "none"
 
@@ -47,6 +48,16 @@ def note_of(result: Answered) -> str:
     """Return what Lar adds to a result for the model."""
     note = result.extra.get(_NOTE, "")
     return note if isinstance(note, str) else ""
+
+
+def _is_heard(conversation: Sequence[AnyItem], told: Sequence[str], call: Called) -> bool:
+    """Whether one of these results came before the call: calls of one turn do not know of each other."""
+    before: list[AnyItem] = []
+    for each in conversation:
+        if isinstance(each, Called) and each.call_id == call.call_id:
+            break
+        before.append(each)
+    return any(isinstance(each, Answered) and each.call_id in told for each in before)
 
 
 def _key_of(call: Called, result: Answered) -> tuple[str, str, str, bool]:

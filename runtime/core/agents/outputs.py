@@ -5,7 +5,7 @@ blanks that some models put before a call make no item. A call whose tool needs 
 as `Wanted` where the asker answers by another request.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,10 +15,21 @@ from runtime.core.agents.happenings import (
     ArgumentsGrew,
     ItemBegan,
     ItemEnded,
+    TextCited,
     TextGrew,
     ThoughtGrew,
 )
-from runtime.core.agents.items import AnyItem, Called, CallForm, ItemStatus, Said, Text, Thought, Wanted
+from runtime.core.agents.items import (
+    AnyItem,
+    Called,
+    CallForm,
+    Citation,
+    ItemStatus,
+    Said,
+    Text,
+    Thought,
+    Wanted,
+)
 from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.repetition import RepetitionWatch
 from runtime.core.messages import ChosenLogprob, Delta, ToolCallDelta
@@ -98,7 +109,14 @@ class _Growing:
 class TurnWriter:
     """One turn as it comes about. `hear` takes deltas; `finish` or `abandon` comes once, last."""
 
-    def __init__(self, plan: Plan, first_place: int, mint: Mint, taken: Container[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        first_place: int,
+        mint: Mint,
+        taken: Container[str],
+        cite: Callable[[str], Sequence[Citation]] | None = None,
+    ) -> None:
         self.items: list[AnyItem] = []
         """What is finished, in order."""
         self._plan = plan
@@ -106,6 +124,7 @@ class TurnWriter:
         self._place = first_place
         self._mint = mint
         self._taken = taken
+        self._cite = cite
         self._own: set[str] = set()
         self._current: _Growing | None = None
         self._blanks = ""
@@ -264,12 +283,16 @@ class TurnWriter:
         self, current: _Growing, said: Said, status: ItemStatus, *, is_before_call: bool
     ) -> list[AnyHappening]:
         phase = "commentary" if is_before_call else "final_answer"
-        text = Text(text="".join(current.pieces), logprobs=tuple(current.logprobs))
+        written = "".join(current.pieces)
+        citations = tuple(self._cite(written)) if self._cite is not None else ()
+        text = Text(text=written, citations=citations, logprobs=tuple(current.logprobs))
         ended = msgspec.structs.replace(
             said, parts=(text,), status=status, phase=phase if status == "completed" else None
         )
         self.items.append(ended)
-        return [ItemEnded(place=current.place, item=ended)]
+        place, item_id = current.place, ended.id
+        cited = [TextCited(place=place, item_id=item_id, part=0, citation=each) for each in citations]
+        return [*cited, ItemEnded(place=place, item=ended)]
 
     def _close_called(self, current: _Growing, called: Called, status: ItemStatus) -> list[AnyHappening]:
         told: list[AnyHappening] = []

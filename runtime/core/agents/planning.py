@@ -12,9 +12,11 @@ from typing import Any
 
 from runtime.core.agents.builtins import LIST_TOOL
 from runtime.core.agents.definition import Agent, Helper, Knowledge, ToolFilter
+from runtime.core.agents.hosted.words import file_search_tool
 from runtime.core.agents.instructions import fill, values_of
 from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.reading import version_of
+from runtime.core.agents.tool_search import defer_many
 from runtime.core.errors import Fault, ModelUnavailable, RequestInvalid
 from runtime.core.gate.principals import Principal
 from runtime.core.ids import ModelId
@@ -34,14 +36,6 @@ _ASK: dict[str, Any] = {
         }
     },
     "required": ["task"],
-    "additionalProperties": False,
-}
-_QUESTION: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "query": {"type": "string", "minLength": 1, "description": "What to look for, in plain words."}
-    },
-    "required": ["query"],
     "additionalProperties": False,
 }
 _SKILL: dict[str, Any] = {
@@ -97,6 +91,8 @@ class Surroundings:
     """What a turn may give where the agent does not say; None: as much as the model can."""
     context_share: float = 0.0
     """Above this share of the context, definitions of tools give way to `search_tools`; 0: never."""
+    context_tokens: int | None = None
+    """Of the model, where it is known."""
 
 
 def plan_of(agent: Agent, around: Surroundings) -> Plan:
@@ -146,7 +142,7 @@ def tools_of(agent: Agent, around: Surroundings) -> tuple[PlannedTool, ...]:
     by_name: dict[str, PlannedTool] = {}
     for each in found:
         by_name.setdefault(each.name, each)
-    return tuple(by_name.values())
+    return defer_many(tuple(by_name.values()), around.context_tokens, around.context_share)
 
 
 def faults_of(agent: Agent, around: Surroundings, models: Sequence[ModelId]) -> list[str]:
@@ -265,14 +261,9 @@ def _knowledge_tools(agent: Agent, around: Surroundings) -> list[PlannedTool]:
         message = f"There is no collection '{missing[0]}'. 'lar recall create {missing[0]}' makes one."
         raise RequestInvalid(Fault(code="invalid_request", message=message, param="knowledge"))
     return [
-        PlannedTool(
-            name="file_search",
-            description=f"Search these collections and get passages to cite: {', '.join(names)}.",
-            parameters=_QUESTION,
-            form="file_search",
-            executor="hosted",
-            is_idempotent=True,
-            settings={"collections": [around.collections[name] for name in names], "limit": 8},
+        file_search_tool(
+            f"Search these collections and get passages to cite: {', '.join(names)}.",
+            {"collections": [around.collections[name] for name in names], "limit": 8},
         )
     ]
 

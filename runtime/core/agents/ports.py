@@ -171,6 +171,8 @@ class Lent(NamedTuple):
 
     definitions: Mapping[str, dict[str, Any]]
     """By label, as mcp.json writes them; secrets included, never stored."""
+    owner: Principal | None = None
+    """Who alone may use them; None: they are an agent's, and there like all others."""
 
 
 class ToolSource(Protocol):

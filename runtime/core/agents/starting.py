@@ -90,6 +90,9 @@ class Stage:
     turn_tokens: int | None = None
     """What a turn of an agent may give that does not say it itself."""
     tool_share: float = 0.0
+    """Of a context that definitions of tools may take; 0: as much as they are."""
+    context_of: Callable[[ModelId], int | None] = lambda model: None  # noqa: ARG005 - a default
+    """How much fits into a model, where it is known."""
 
 
 class Starter:
@@ -206,11 +209,18 @@ class Starter:
             small_models=stage.small_models(),
             turn_tokens=stage.turn_tokens,
             context_share=stage.tool_share,
+            context_tokens=self._context_of(agent),
         )
         plan = msgspec.structs.replace(plan_of(agent, around), door=wish.door)
         if wish.shape is not None:
             plan = wish.shape(plan)
         return plan, await self._recalled(agent, wish)
+
+    def _context_of(self, agent: Agent) -> int | None:
+        """Return how much fits into the agent's first model."""
+        named = agent.model if isinstance(agent.model, str) else next(iter(agent.model), "")
+        model = ModelId(named) if named else self._stage.default_model()
+        return None if model is None else self._stage.context_of(model)
 
     async def _collections(self, tenant: TenantId, agent: Agent) -> dict[str, str]:
         found: dict[str, str] = {}

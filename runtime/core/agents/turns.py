@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from runtime.core.agents.citing import citer_of, sources_of
 from runtime.core.agents.deciding import (
     choice_after_decision,
     decision_request,
@@ -30,7 +31,7 @@ from runtime.core.messages import Began, Broke, ChatRequest, Delta, Ended, Finis
 class Outcome(NamedTuple):
     """How a turn ended.
 
-    cut: by a limit of tokens · repeated: it only repeated itself · stopped: given up · broke: with this fault.
+    cut: by a limit of tokens · repeated: only itself · stopped: given up · broke: with this fault.
     """
 
     kind: Literal["given", "cut", "repeated", "stopped", "broke"]
@@ -72,7 +73,8 @@ class Turns:
         ledger.store(turn)
         self._is_held = purpose == "answer" and state.plan.reflects and not state.is_judged
         self._held = []
-        self._writer = TurnWriter(state.plan, len(state.places), ledger.mint, state.calls)
+        cite = citer_of(sources_of(state))
+        self._writer = TurnWriter(state.plan, len(state.places), ledger.mint, state.calls, cite)
         ledger.order(Generate(turn=turn.turn, request=self._request(purpose)))
 
     def hear(self, told: Gave) -> Outcome | None:
@@ -152,7 +154,7 @@ class Turns:
             self._ledger.tell(*happenings)
 
     def _watch(self, turn: TurnBegun, writer: TurnWriter) -> None:
-        """End the turn of an agent early where nothing new comes. What a request asks of a model is its own."""
+        """End the turn of an agent early where nothing new comes; a bare request gets what it asked for."""
         if writer.is_repeating and self._ledger.state.plan.agent is not None:
             self._is_repeating = True
             self._ledger.order(StopGenerating(turn=turn.turn))

@@ -17,6 +17,8 @@ from runtime.mcp.servers.jail import DEPTH_LIMIT, Entry, Jail
 from runtime.mcp.servers.workspace import FILE_BYTES
 
 PREFIX = "files:///"
+_TYPES = mimetypes.MimeTypes(filenames=())
+"""Those that come with Python: the tables of the machine would be read in the middle of a request."""
 _PAGE = 100
 _BINARY = "application/octet-stream"
 
@@ -98,7 +100,7 @@ def _resource(entry: Entry) -> wire.Resource:
 
 
 def _type_of(path: str) -> str | None:
-    return mimetypes.guess_type(path, strict=False)[0]
+    return _TYPES.guess_type(path, strict=False)[0]
 
 
 def _not_found(uri: str, message: str) -> NoReturn:

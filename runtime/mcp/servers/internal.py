@@ -7,10 +7,12 @@ from typing import Any
 
 from mcp.server import Server
 
+from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.fetching import Fetcher
 from runtime.core.ports import Journal, Models
+from runtime.mcp.servers.agents import agents_server
 from runtime.mcp.servers.clock_time import time_server
 from runtime.mcp.servers.files import files_server
 from runtime.mcp.servers.inference import Starter, inference_server
@@ -40,6 +42,8 @@ class InternalParts:
     metrics: Callable[[], bytes]
     bus: Bus
     journal: Journal
+    agents: AgentParts | None = None
+    """None: the server has none."""
 
 
 def internal_servers(parts: InternalParts) -> Mapping[str, Callable[[], Server[Any]]]:
@@ -53,7 +57,8 @@ def internal_servers(parts: InternalParts) -> Mapping[str, Callable[[], Server[A
         home=parts.home,
         metrics=parts.metrics,
     )
-    return {
+    agents = parts.agents
+    servers: dict[str, Callable[[], Server[Any]]] = {
         "recall": lambda: recall_server(parts.recall),
         "inference": lambda: inference_server(parts.runs, parts.models, parts.clock),
         "files": lambda: files_server(parts.home / WORKSPACES_FOLDER),
@@ -61,3 +66,6 @@ def internal_servers(parts: InternalParts) -> Mapping[str, Callable[[], Server[A
         "time": lambda: time_server(parts.clock),
         "system": lambda: system_server(system, RunResources(parts.bus, parts.journal)),
     }
+    if agents is not None:
+        servers["agents"] = lambda: agents_server(agents)
+    return servers

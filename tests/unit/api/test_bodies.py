@@ -164,7 +164,6 @@ def test_a_field_of_the_wrong_kind_is_named(field: str, value: object, param: st
         ({"logprobs": False, "top_logprobs": 2}, "top_logprobs", "invalid_value"),
         ({"stream_options": {}}, "stream_options", "invalid_value"),
         ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens", "invalid_value"),
-        ({"store": True}, "store", "unsupported_parameter"),
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
         ({"audio": {"voice": "x"}}, "audio", "unsupported_parameter"),
         ({"prediction": {}}, "prediction", "unsupported_parameter"),

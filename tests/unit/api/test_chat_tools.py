@@ -8,7 +8,6 @@ import msgspec
 import openai
 import pytest
 
-from runtime.core.events import RunRequested
 from runtime.core.messages import (
     Began,
     ChosenLogprob,
@@ -240,21 +239,6 @@ async def test_what_was_cached_for_every_choice_is_what_counts_as_cached(tmp_pat
     assert answer.usage.prompt_tokens_details is not None
     assert answer.usage.prompt_tokens_details.cached_tokens == 2
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (10, 3)
-
-
-async def test_stored_completions_are_a_404_in_the_usual_form(tmp_path: Path) -> None:
-    async with open_stage(tmp_path) as stage, stage.openai() as client:
-        with pytest.raises(openai.NotFoundError):
-            await client.chat.completions.list()
-        with pytest.raises(openai.NotFoundError) as caught:
-            await client.chat.completions.retrieve("chatcmpl-1")
-        with pytest.raises(openai.NotFoundError):
-            await client.chat.completions.delete("chatcmpl-1")
-        with pytest.raises(openai.NotFoundError):
-            await client.chat.completions.messages.list("chatcmpl-1")
-
-        assert "does not store" in caught.value.message
-        assert stage.facts(RunRequested) == []
 
 
 @pytest.mark.parametrize(

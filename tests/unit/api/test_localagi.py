@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import anyio
 import msgspec
 import pytest
 
-from runtime.api.localagi.config import changed_agent, config_of
+from runtime.api.localagi.config import agent_of_config, changed_agent, config_of
 from runtime.core.agent_facts import AgentFailed, AgentFinished, AgentStarted, AgentWaiting
 from runtime.core.agents.definition import Agent, Knowledge, Memory, Trigger
+from runtime.core.agents.steps import RunEnded
 from runtime.core.errors import Fault
 from runtime.core.ids import LOCAL_TENANT, ApprovalId, ModelId, PrincipalId, TenantId
 from tests.kit.response_stage import answering, called, said
@@ -99,6 +99,15 @@ def test_a_configuration_changes_only_what_it_says_differently() -> None:
     assert changed == msgspec.structs.replace(former, description="New")
 
 
+def test_the_servers_that_an_agent_uses_go_out_and_come_in_as_actions() -> None:
+    former = Agent(name="helper", instructions="x", tools=("recall", "files"))
+    taken, _ = agent_of_config(config_of(former))
+    assert taken.tools == former.tools
+    fewer = {**config_of(former), "actions": [{"name": "files", "config": "{}"}]}
+    assert changed_agent(former, fewer)[0].tools == ("files",)
+    assert agent_of_config({**fewer, "actions": [{"name": "search"}]})[0].tools == ("web",)
+
+
 async def read_events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     name = ""
     async for raw in answer.content:
@@ -170,7 +179,9 @@ async def test_runs_are_shown_as_observables(tmp_path: Path) -> None:
         await make(stage)
         await stage.ask("POST", "/api/chat/helper", json={"message": "Look"})
         runs = stage.responses.runs
-        runs.tell(runs.last, *called("look", '{"at": "it"}'), *said("Seen", 1))
+        for each in (*called("look", '{"at": "it"}'), *said("Seen", 1)):
+            assert not isinstance(each, RunEnded)
+            runs.tell(runs.last, each)
         runs.end(runs.last)
         await stage.ask("POST", "/api/chat/helper", json={"message": "Fail"})
         runs.end(runs.last, "failed", fault=Fault(code="engine_failed", message="It broke."))
@@ -192,5 +203,4 @@ async def test_an_empty_message_is_refused(tmp_path: Path, message: str | None) 
     async with services_stage(tmp_path) as stage:
         await make(stage)
         assert (await stage.ask("POST", "/api/chat/helper", json={"message": message}))[0] == 400
-        with anyio.fail_after(1):
-            assert not stage.responses.runs.runs
+        assert not stage.responses.runs.runs

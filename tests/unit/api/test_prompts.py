@@ -1,6 +1,7 @@
 """Prompt templates: as files, over /api/prompts, and in responses."""
 
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -38,24 +39,24 @@ async def test_a_response_is_made_from_a_prompt(tmp_path: Path) -> None:
         message = {"role": "user", "content": "Where is {{city}}?"}
         body = {"id": "where", "text": "You know {{country}}.", "model": "m", "messages": [message]}
         assert (await stage.ask("POST", "/api/prompts", json=body))[0] == 201
-        variables = {"city": "Lisbon", "country": "Portugal"}
-        await stage.client.responses.create(prompt={"id": "where", "variables": variables})  # type: ignore[typeddict-item]  # texts are fine
+        variables: dict[str, Any] = {"city": "Lisbon", "country": "Portugal"}
+        prompt: Any = {"id": "where", "variables": variables}
+        await stage.client.responses.create(prompt=prompt)
         new = stage.responses.runs.last.new
         assert new.plan.instructions == "You know Portugal."
         assert [each.text for each in new.input if isinstance(each, Said)] == ["Where is Lisbon?"]
 
-        for wrong in ({"id": "nowhere"}, {"id": "where", "version": "7"}):
+        wrong: list[Any] = [{"id": "nowhere"}, {"id": "where", "version": "7"}]
+        for each in wrong:
             with pytest.raises(openai.NotFoundError):
-                await stage.client.responses.create(prompt=wrong)  # type: ignore[arg-type]  # the same
+                await stage.client.responses.create(prompt=each)
 
 
 async def test_a_person_writes_one_version_or_several(tmp_path: Path) -> None:
     folder = tmp_path / "prompts"
     folder.mkdir()
     (folder / "one.yaml").write_text("id: one\ntext: Say {{it}}.\ndefaults: {it: yes it is}\n")
-    (folder / "many.yaml").write_text(
-        "id: many\nversions:\n  1: {text: a}\n  10: {text: c}\n  9: {text: b}\n"
-    )
+    (folder / "many.yaml").write_text("id: many\nversions: {1: {text: a}, 10: {text: c}, 9: {text: b}}\n")
     (folder / "broken.yaml").write_text("id: broken\ntxt: oops\n")
     book = PromptBook(tmp_path)
     assert (await book.find(LOCAL_TENANT, "one", None)).instructions == "Say {{it}}."

@@ -7,7 +7,9 @@ import openai
 import pytest
 
 from runtime.api.openai.record_upkeep import KEPT_S, RecordUpkeep
+from runtime.core.events import RunRequested
 from tests.kit.clock import FakeClock
+from tests.kit.http_stage import open_stage
 from tests.kit.response_stage import ResponseStage, response_stage
 
 ASKED: list[Any] = [
@@ -79,3 +81,22 @@ async def test_old_completions_go_by_themselves(tmp_path: Path) -> None:
         assert await upkeep.forget_old() == 1
         assert [each.id async for each in stage.client.chat.completions.list()] == [young]
         assert old != young
+
+
+async def test_a_completion_that_was_not_kept_is_a_404_in_the_usual_form(tmp_path: Path) -> None:
+    async with response_stage(tmp_path) as stage:
+        completions = stage.client.chat.completions
+        for ask in (completions.retrieve, completions.delete, completions.messages.list):
+            with pytest.raises(openai.NotFoundError, match="'store': true"):
+                await ask("chatcmpl-1")
+        with pytest.raises(openai.NotFoundError):
+            await completions.update("chatcmpl-1", metadata={})
+        assert stage.http.facts(RunRequested) == []
+
+
+async def test_without_its_store_a_server_refuses_to_keep_and_asks_no_model(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage, stage.openai() as client:
+        with pytest.raises(openai.InternalServerError) as refused:
+            await client.chat.completions.create(model="m", messages=ASKED, store=True)
+        assert (refused.value.code, refused.value.param) == ("agents_off", "store")
+        assert stage.pool.requests == []

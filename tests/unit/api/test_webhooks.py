@@ -128,6 +128,25 @@ async def test_responses_that_somebody_waits_for_are_not_told(tmp_path: Path) ->
         assert stage.poster.sent == []
 
 
+async def test_a_response_of_a_batch_is_told_with_its_batch_alone(tmp_path: Path) -> None:
+    async with services_stage(tmp_path, answering()) as stage:
+        await make(stage)
+        asked = {
+            "custom_id": "a",
+            "method": "POST",
+            "url": "/v1/responses",
+            "body": {"model": "m", "input": "Hi"},
+        }
+        await stage.client.batches.create(
+            input_file_id=await stage.give_file(asked), endpoint="/v1/responses", completion_window="24h"
+        )
+        await stage.poster.came.wait()
+        stage.http.bus.publish(AgentFinished(), run_id=stage.responses.runs.last.id)
+        await anyio.wait_all_tasks_blocked()
+        types = [msgspec.json.decode(each.body)["type"] for each in stage.poster.sent]
+        assert types == ["batch.completed"]
+
+
 async def test_the_end_of_a_batch_is_told(tmp_path: Path) -> None:
     async with services_stage(tmp_path) as stage:
         made = await make(stage, "batch.completed")
@@ -195,6 +214,28 @@ async def test_what_was_not_taken_is_tried_again_by_another_server_under_the_sam
     assert len(poster.sent) == 3
     assert len({each.headers["webhook-id"] for each in poster.sent}) == 1
     assert await records.list_records(None, DELIVERY_KIND) == []
+
+
+class HangingPoster(FakePoster):
+    """Never hears from one host."""
+
+    async def post(self, request: PostRequest) -> Posted | FetchFault:
+        if "dead" in request.url:
+            await anyio.sleep_forever()
+        return await super().post(request)
+
+
+async def test_an_endpoint_that_does_not_answer_holds_back_no_other() -> None:
+    clock, records, poster = FakeClock(), FakeRecords(), HangingPoster()
+    dead = msgspec.structs.replace(ENDPOINT, id="we_0", url="https://dead.example.org/")
+    webhooks = WebhookService(
+        records, FakeAgentRuns(), poster, Bus(clock), clock, {LOCAL_TENANT: [dead, ENDPOINT]}
+    )
+    for number in range(50):
+        await webhooks.notify(LOCAL_TENANT, "batch.failed", f"batch_{number}", clock.now())
+    await settled(webhooks)
+    assert {each.url for each in poster.sent} == {URL}
+    assert len(poster.sent) == 50
 
 
 async def test_a_receiver_that_asks_to_come_later_is_obeyed() -> None:

@@ -12,7 +12,8 @@ import pytest
 from openai.lib.responses_websocket import AsyncResponsesWebSocketSession, ResponsesWebSocketLimits
 
 from runtime.api.responses import socket
-from runtime.core.agents.items import Said
+from runtime.core.agents.happenings import ItemBegan, ItemEnded
+from runtime.core.agents.items import Answered, Called, Said, Text
 from runtime.core.agents.ports import NewRun
 from runtime.core.settings import ServerSettings
 from tests.kit.fake_pool import saying
@@ -278,6 +279,34 @@ async def test_input_for_a_response_in_the_making_begins_a_successor(tmp_path: P
         "Be brief.",
     ]
     assert new.plan.instructions == "Be kind."
+
+
+async def test_input_stops_a_response_between_the_calls_that_lar_makes_and_the_next_turn(
+    tmp_path: Path,
+) -> None:
+    called = Called(
+        id="mcp_1", call_id="call_m", name="read", arguments="{}", form="mcp", by_client=False, server="files"
+    )
+    result = Answered(id="res_1", call_id="call_m", parts=(Text(text="found"),), form="mcp")
+    async with response_stage(tmp_path, lambda new: begun()) as stage, _socket(stage) as connection:
+        await _create(connection)
+        created = (await _until(connection, "response.in_progress"))[0]["response"]
+        first = stage.runs.last
+        stage.runs.tell(first, ItemBegan(place=0, item=called))
+        await _until(connection, "response.mcp_call.in_progress")
+        steer = {"type": "response.steer", "previous_response_id": created["id"], "input": "Stop that."}
+        await connection.send_json(steer)
+        await _until(connection, "response.steer.accepted")
+        stage.runs.script = answering("Stopped.")
+        stage.runs.tell(first, ItemEnded(place=0, item=called, result=result))
+        stopped = (await _until(connection, "response.incomplete"))[-1]["response"]
+        await _until(connection, "response.completed")
+    found = first.record()
+
+    assert (stopped["status"], stopped["incomplete_details"]) == ("incomplete", {"reason": "steered"})
+    assert (found.status, found.reason) == ("cancelled", "steered")
+    new = stage.runs.last.new
+    assert [type(each).__name__ for each in new.context] == ["Said", "Called", "Answered"]
 
 
 async def test_input_waits_where_the_client_owes_a_result(tmp_path: Path) -> None:

@@ -236,6 +236,21 @@ def test_a_loop_is_told_once_and_then_ends_the_run() -> None:
     assert (stage.machine.record.status, stage.machine.record.reason) == ("incomplete", "loop")
 
 
+def test_calls_of_one_turn_that_could_not_hear_of_the_loop_do_not_end_the_run() -> None:
+    stage = Stage(plan_of(hub_tool(), limits=Limits(repeats=2)))
+
+    stage.begin()
+    names = ("call_a", "call_b", "call_c")
+    stage.call(*(call_piece("look", "{}", name, place) for place, name in enumerate(names)))
+    for name in names:
+        stage.result(name, text="nothing")
+    told = [each for each in stage.requests[1].messages if "Do not make it again" in str(each.content)]
+    assert len(told) == 1
+    stage.answer("There is nothing.")
+
+    assert stage.machine.record.status == "completed"
+
+
 def test_other_results_are_no_loop() -> None:
     stage = Stage(plan_of(hub_tool(), limits=Limits(repeats=2)))
 

@@ -13,7 +13,7 @@ from runtime.core.agents.happenings import (
 )
 from runtime.core.agents.items import Answered, Called, Said, Text
 from runtime.core.agents.moves import Finish, MakeCall, Store
-from runtime.core.agents.plans import PlannedTool
+from runtime.core.agents.plans import Limits, PlannedTool
 from runtime.core.agents.steps import CallBegun, CallEnded, RunEnded, RunOpened, TurnBegun, TurnEnded
 from runtime.core.messages import Began, Delta, Ended, Message
 from tests.kit.agent_stage import MODEL, SPENT, Stage, call_piece, hub_tool, plan_of
@@ -141,3 +141,13 @@ def test_blanks_before_a_call_make_no_message() -> None:
     stage.call(call_piece("look"))
 
     assert [type(each) for each in stage.machine.state.output] == [Called]
+
+
+def test_a_turn_is_asked_for_no_more_than_it_may_give() -> None:
+    stage = Stage(plan_of(turn_tokens=99, limits=Limits(tokens=1000)))
+    stage.begin()
+    assert stage.requests[0].sampling.max_tokens == 99
+
+    little = Stage(plan_of(turn_tokens=99, limits=Limits(tokens=50)))
+    little.begin()
+    assert little.requests[0].sampling.max_tokens == 50

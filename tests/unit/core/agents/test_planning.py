@@ -169,3 +169,9 @@ def test_all_that_stands_against_a_run_is_told_at_once() -> None:
 
     assert len(faults_of(agent, around(), [SMALL])) == 3
     assert faults_of(Agent(name="x"), around(), [SMALL]) == []
+
+
+def test_a_turn_may_give_what_the_agent_says_else_what_the_settings_say() -> None:
+    assert plan_of(Agent(name="x"), around()).turn_tokens is None
+    assert plan_of(Agent(name="x"), around(turn_tokens=99)).turn_tokens == 99
+    assert plan_of(Agent(name="x", max_output_tokens=7), around(turn_tokens=99)).turn_tokens == 7

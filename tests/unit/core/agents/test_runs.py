@@ -11,7 +11,7 @@ from runtime.core.agents.items import Answered, Called, Said, Text
 from runtime.core.agents.plans import CANCELLED_BY_CLIENT, Limits
 from runtime.core.agents.ports import Lent, NewRun, RunQuery, Session
 from runtime.core.agents.steps import TERMINAL, AnyStep, CallAsked, CallEnded, RunEnded, RunRecord
-from runtime.core.errors import Conflict, LarError, NotFound
+from runtime.core.errors import Conflict, Fault, LarError, NotFound
 from runtime.core.gate.words import Answer, Question
 from runtime.core.ids import LOCAL_TENANT, ModelId, RunId
 from runtime.core.messages import Delta, Ended, Usage
@@ -482,6 +482,18 @@ async def test_the_tools_of_a_lent_server_are_called_by_their_name_of_now() -> N
         assert stage.hub.asked[0].full_name == "mcp__echo__say"
         await anyio.wait_all_tasks_blocked()
         assert stage.hub.lendings == [("begin", "mine"), ("end", "mine")]
+
+
+@pytest.mark.parametrize("is_background", [True, False])
+async def test_only_a_run_that_nobody_waits_for_waits_for_room_at_its_model(is_background: bool) -> None:
+    async with live_stage() as stage:
+        stage.pool.fault = Fault(code="queue_full", message="Too many wait.", retry_after_s=0.01)
+        follower = await stage.start("go", new={"is_background": is_background})
+        await anyio.wait_all_tasks_blocked()
+        stage.pool.fault = None
+        record = ended(await read_all(follower))
+        assert record.status == ("completed" if is_background else "failed")
+        assert record.turns == int(is_background)
 
 
 async def test_a_model_that_nobody_knows_fails_the_run_with_its_cause() -> None:

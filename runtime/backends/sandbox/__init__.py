@@ -1,0 +1,1 @@
+"""Programs that models write, in bubblewrap: no network, a folder of their own, and little of everything."""
