@@ -232,7 +232,7 @@ class McpSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whose tools MCP clients are offered: Lar's own, or also those of the servers that it uses itself."""
     approval_wait_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
     """How long a call of an MCP client waits where a person must be asked first."""
-    tool_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25
+    tool_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """Of a context: where the tools of an agent's servers take more, they are searched for; 0: never."""
 
 

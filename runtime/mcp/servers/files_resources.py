@@ -19,6 +19,7 @@ from runtime.mcp.servers.workspace import FILE_BYTES
 PREFIX = "files:///"
 _TYPES = mimetypes.MimeTypes(filenames=())
 """Those that come with Python: the tables of the machine would be read in the middle of a request."""
+_TYPES.add_type("text/markdown", ".md")
 _PAGE = 100
 _BINARY = "application/octet-stream"
 
