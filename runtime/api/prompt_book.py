@@ -174,6 +174,7 @@ def template_of(prompt: str, version: str, said: PromptVersion) -> PromptTemplat
         instructions=said.text,
         input=said.messages,
         tools=said.tools,
+        defaults=said.defaults,
     )
 
 

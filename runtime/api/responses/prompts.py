@@ -24,6 +24,8 @@ class PromptTemplate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     input: tuple[dict[str, Any], ...] = ()
     """Messages in the words of the API, before those of the request."""
     tools: tuple[dict[str, Any], ...] = ()
+    defaults: dict[str, str] = {}
+    """Of variables that a request leaves out."""
 
 
 class Prompts(Protocol):
@@ -42,6 +44,7 @@ class Filled(NamedTuple):
 
 def fill_prompt(template: PromptTemplate, variables: Variables) -> Filled:
     """Return a template filled. Raises Refused where a variable is missing, or must be a text and is none."""
+    variables = {**template.defaults, **variables}
     items = [_fill_item(each, variables) for each in template.input]
     return Filled(_fill_text(template.instructions, variables, "the instructions"), items)
 
