@@ -58,6 +58,7 @@ async def post_agent(request: web.Request) -> web.Response:
     state = await book.create(tenant, agent)
     if text is not None:
         state = await book.write_text(tenant, agent.name, text)
+    _wake(request)
     return json_answer(state, status=201)
 
 
@@ -72,6 +73,7 @@ async def put_agent(request: web.Request) -> web.Response:
     state = await book.change(tenant, agent, version)
     if text is not None:
         state = await book.write_text(tenant, agent.name, text)
+    _wake(request)
     return json_answer(state)
 
 
@@ -90,9 +92,9 @@ async def post_pause(request: web.Request) -> web.Response:
 
 async def post_resume(request: web.Request) -> web.Response:
     """Let it be started again."""
-    return json_answer(
-        await agents_of(request).book.pause(tenant_of(request), _name(request), is_paused=False)
-    )
+    state = await agents_of(request).book.pause(tenant_of(request), _name(request), is_paused=False)
+    _wake(request)
+    return json_answer(state)
 
 
 async def post_import(request: web.Request) -> web.Response:
@@ -111,6 +113,13 @@ def _taken(content: str) -> tuple[Agent, tuple[str, ...]]:
     if isinstance(told, dict) and is_localagi(told):
         return from_localagi(told)
     return read_agent(content, "the request body"), ()
+
+
+def _wake(request: web.Request) -> None:
+    """Let triggers look at what has changed at once."""
+    triggers = agents_of(request).triggers
+    if triggers is not None:
+        triggers.wake()
 
 
 async def _given(request: web.Request) -> tuple[Agent, str | None]:

@@ -138,7 +138,7 @@ class Consolidator:
         question = Question(
             principal=principal,
             action="recall_write",
-            resource=GateResource(kind="Collection", id="memory", attributes={"kind": "memory"}),
+            resource=GateResource(kind="Collection", id="memory", attributes={"tenant": tenant}),
             door="agent",
             run=record.id,
             agent=record.agent,

@@ -60,8 +60,10 @@ def decide_due(trigger: Trigger, last: float, now: float) -> Due:
     times = _times(trigger, last, now)
     on_time = [each for each in times if now - each <= LATE_S]
     late = [each for each in times if now - each > LATE_S]
-    made_up = {"skip": [], "once": [] if on_time else late[-1:], "all": late}[trigger.missed]
-    chosen = (made_up + on_time)[-MOST_MISSED:]
+    newest = on_time[-1:]
+    chosen = {"skip": newest, "once": newest or late[-1:], "all": (late + on_time)[-MOST_MISSED:]}[
+        trigger.missed
+    ]
     reached = times[-1] if times else last
     return Due(tuple(chosen), len(times) - len(chosen), reached, next_after(trigger, max(reached, now)))
 

@@ -84,6 +84,10 @@ def test_however_often_one_looks_each_time_starts_at_most_once(missed: str, wait
         assert starts == [3600.0 * number for number in range(1, int(now // 3600) + 1)]
 
 
+def test_a_quick_pace_does_not_start_several_at_once() -> None:
+    assert decide_due(Trigger(every="15s"), 1000.0, 1046.0).starts == (1045.0,)
+
+
 def test_a_clock_that_is_put_back_starts_nothing_twice() -> None:
     assert decide_due(MORNING, at(2026, 11, 23, 7), at(2026, 11, 23, 6)).starts == ()
 
