@@ -1,4 +1,4 @@
-"""What an agent has learnt in one run is remembered in the background, and stands in the prompt of the next."""
+"""What an agent learnt in one run is remembered in the background, and stands in the prompt of the next."""
 
 import time
 from pathlib import Path
