@@ -1,10 +1,10 @@
 """Tokens of remote servers in an encrypted file; its key lies in the system's keyring, else beside it.
 
-The keyring is used where the package `keyring` is installed and works. A key file of the owner's own protects
-the tokens in copies and backups that lack it, not from whoever reads the whole home. Methods block.
+The keyring is used where the package `keyring` is installed and has a backend; one that is locked is told and
+never replaced by another key while there are tokens. A key file of the owner's own protects the tokens in
+copies and backups that lack it, not from whoever reads the whole home. Methods block.
 """
 
-import contextlib
 import importlib
 import threading
 from pathlib import Path
@@ -76,23 +76,35 @@ class Vault:
         write_private(self._path, sealed.decode("ascii"))
 
     def _key(self) -> bytes:
-        """Return the key; makes one where there is none."""
-        account = str(self._path)
-        keyring = _keyring()
-        if not self._key_path.exists() and keyring is not None:
-            with contextlib.suppress(Exception):  # a keyring that is locked or broken: the file serves
-                told = keyring.get_password(_SERVICE, account)
-                if told is None:
-                    told = Fernet.generate_key().decode()
-                    keyring.set_password(_SERVICE, account, told)
-                return str(told).encode()
+        """Return the key; makes one where there is none. Raises OSError, VaultUnreadable."""
+        keyring = None if self._key_path.exists() else _keyring()
+        if keyring is not None:
+            try:
+                return _key_in(keyring, str(self._path))
+            except Exception as problem:
+                if self._path.exists():
+                    message = (
+                        f"The system's keyring has the key of {self._path} and does not answer: {problem}. "
+                        "Unlock it, or move the file away and log in again."
+                    )
+                    raise VaultUnreadable(message) from problem
         if not self._key_path.exists():
             write_private(self._key_path, Fernet.generate_key().decode())
         return self._key_path.read_bytes()
 
 
+def _key_in(keyring: Any, account: str) -> bytes:
+    told = keyring.get_password(_SERVICE, account)
+    if told is None:
+        told = Fernet.generate_key().decode()
+        keyring.set_password(_SERVICE, account, told)
+    return str(told).encode()
+
+
 def _keyring() -> Any:
+    """Return the keyring's module where it is installed and has a backend that keeps something; else None."""
     try:
-        return importlib.import_module("keyring")
+        keyring = importlib.import_module("keyring")
     except ImportError:
         return None
+    return keyring if getattr(keyring.get_keyring(), "priority", 0) > 0 else None
