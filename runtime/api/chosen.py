@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from runtime.api.deps import ApiDeps
+from runtime.api.deps import ApiDeps, gate_of
 from runtime.api.errors import invalid
 from runtime.api.features import check_features
-from runtime.api.runs import ready_model
 from runtime.core.gate.principals import Principal
 from runtime.core.ids import ModelId
 from runtime.core.messages import ChatRequest
+from runtime.core.readying import ready_model
 from runtime.core.states import ModelState
 
 _NO_NAMES: Mapping[str, str] = {}
@@ -24,18 +24,18 @@ class Chosen(NamedTuple):
     model: ModelState
 
 
-def choose_model(
+async def choose_model(
     deps: ApiDeps, asked: ChatRequest, principal: Principal, renamed: Mapping[str, str] = _NO_NAMES
 ) -> Chosen:
     """Return the request with its model, ready to run; `renamed` as in `check_features`.
 
-    A name that is unknown as a whole may be `model:adapter`. Raises ModelUnavailable, Refused.
+    A name that is unknown as a whole may be `model:adapter`. Raises ModelUnavailable, PolicyDenied, Refused.
     """
     request = _with_adapter(deps, asked)
     known = deps.models.find_model(request.model)
     if known is not None:  # before anything is installed for it
         check_features(request, known, renamed)
-    return Chosen(request, ready_model(deps, request.model, principal))
+    return Chosen(request, await ready_model(deps.models, gate_of(deps), request.model, principal))
 
 
 def _with_adapter(deps: ApiDeps, asked: ChatRequest) -> ChatRequest:

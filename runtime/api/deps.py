@@ -13,6 +13,7 @@ from runtime.core.clock import Clock
 from runtime.core.driver import Runs
 from runtime.core.gate.policy_words import GateParts
 from runtime.core.gate.principals import Principal
+from runtime.core.gate.words import Gate
 from runtime.core.ids import RunId
 from runtime.core.ports import Journal, Models
 from runtime.core.recall import Recall
@@ -58,3 +59,8 @@ PRINCIPAL = web.RequestKey("principal", Principal)
 """Who asks; absent on public routes."""
 RUN_ID = web.RequestKey("run_id", RunId)
 """The run that serves the request, once there is one."""
+
+
+def gate_of(deps: ApiDeps) -> Gate | None:
+    """Return what every call passes, where policies are in force."""
+    return None if deps.gate is None else deps.gate.gate

@@ -16,13 +16,9 @@ from runtime.api.errors import Refusal, Refused, refusal_of, run_cancelled
 from runtime.api.sse import SseStream
 from runtime.api.stream import ReaderGone
 from runtime.core.driver import Piece, RunHandle
-from runtime.core.errors import ModelUnavailable
-from runtime.core.gate.principals import Principal, decide_access
-from runtime.core.gate.words import GateResource, Question
-from runtime.core.ids import ModelId, RunId
+from runtime.core.gate.principals import Principal
+from runtime.core.ids import RunId
 from runtime.core.messages import Broke, Ended, Request
-from runtime.core.readiness import decide_readiness, installing, not_installed, unknown_model
-from runtime.core.states import ModelState
 
 OVER_WAIT_S = 5.0
 """How long a run whose choices have all ended may take to give back what it holds: a few loop steps do."""
@@ -139,33 +135,6 @@ async def open_run(
         # does nothing. First the wish, then the stream: a closed stream alone would tell no reason.
         handle.cancel("client left")
         handle.outputs.close()
-
-
-def ready_model(deps: ApiDeps, model_id: ModelId, principal: Principal) -> ModelState:
-    """Return the model if it can take a run; starts its install where it is merely known.
-
-    Raises ModelUnavailable.
-    """
-    model = deps.models.find_model(model_id)
-    if model is None:
-        raise ModelUnavailable(unknown_model(model_id))
-
-    if model.stage == "available":
-        if decide_access(principal, "operate") is not None or not _may_install(deps, model_id, principal):
-            raise ModelUnavailable(not_installed(model))
-        raise ModelUnavailable(installing(deps.models.start_install(model_id)))
-
-    fault = decide_readiness(model)
-    if fault is not None:
-        raise ModelUnavailable(fault)
-    return model
-
-
-def _may_install(deps: ApiDeps, model_id: ModelId, principal: Principal) -> bool:
-    """Whether policies let it be installed unasked; where a person must agree, it is asked for by itself."""
-    resource = GateResource(kind="Model", id=model_id)
-    question = Question(principal=principal, action="install", resource=resource)
-    return deps.gate is None or deps.gate.gate.look(question) == "allow"
 
 
 async def send_last(stream: SseStream, data: bytes, event: str | None = None) -> None:

@@ -74,7 +74,7 @@ async def post_tokenize(request: web.Request) -> web.Response:
     deps = request.app[DEPS]
     body = await read_body(request, TokenizeBody)
     asked = tokenize_request_of(body)
-    model = ready_model_for(request, asked.model, "tokenize", _DOING)
+    model = await ready_model_for(request, asked.model, "tokenize", _DOING)
     if asked.chat is not None:
         check_features(asked.chat, model)
     found = await tokens_of(request, asked)
@@ -92,7 +92,7 @@ async def post_tokenize(request: web.Request) -> web.Response:
 async def post_detokenize(request: web.Request) -> web.Response:
     """Return the text that tokens stand for."""
     body = await read_body(request, DetokenizeBody)
-    model = ready_model_for(request, ModelId(body.model), "tokenize", _DOING)
+    model = await ready_model_for(request, ModelId(body.model), "tokenize", _DOING)
     asked = DetokenizeRequest(model=model.id, tokens=tuple(body.tokens))
     async with open_run(request, asked) as run:
         texts = [each.output.text async for each in run.pieces() if isinstance(each.output, Delta)]

@@ -14,7 +14,7 @@ import anyio
 from runtime.core.driver import RunHandle, Runs
 from runtime.core.errors import Fault, ModelUnavailable, PolicyDenied, RequestInvalid
 from runtime.core.gate.principals import Principal
-from runtime.core.gate.words import Gate, GateResource, Question
+from runtime.core.gate.words import Gate
 from runtime.core.ids import ModelId, PrincipalId
 from runtime.core.messages import (
     Broke,
@@ -28,6 +28,7 @@ from runtime.core.messages import (
     Vectors,
 )
 from runtime.core.ports import Models
+from runtime.core.readying import pass_install
 from runtime.core.states import Feature, ModelState
 
 PRINCIPAL = Principal(id=PrincipalId("recall"), role="operator")
@@ -145,13 +146,10 @@ class RunEmbedder:
 
     async def _pass_gate(self, model: ModelId) -> None:
         """Raise ModelUnavailable where policies do not let the model be installed."""
-        if self._gate is None:
-            return
-
-        resource = GateResource(kind="Model", id=model)
-        ruling = await self._gate.rule(Question(principal=PRINCIPAL, action="install", resource=resource))
-        if ruling.outcome != "allow":
-            raise ModelUnavailable(Fault(code="denied", message=ruling.reason))
+        try:
+            await pass_install(self._gate, model, PRINCIPAL)
+        except PolicyDenied as denied:
+            raise ModelUnavailable(denied.fault) from denied
 
     def _find(self, model: ModelId) -> ModelState:
         state = self._models.find_model(model)

@@ -55,7 +55,7 @@ class _Job:
 async def post_messages(request: web.Request) -> web.StreamResponse:
     """Serve one message."""
     body = await read_body(request, MessagesBody)
-    chosen = _choose(request, body)
+    chosen = await _choose(request, body)
     async with _our_words(), open_run(request, chosen.request, is_stream=bool(body.stream)) as run:
         job = _Job(
             heading=Heading(id=f"msg_{run.run_id.removeprefix('run_')}", model=chosen.model.id),
@@ -68,16 +68,16 @@ async def post_messages(request: web.Request) -> web.StreamResponse:
 async def post_count_tokens(request: web.Request) -> web.Response:
     """Say how many tokens the prompt of a message has. Nothing is generated."""
     body = await read_body(request, PromptBody)
-    chosen = _choose(request, body)
-    ready_model_for(request, chosen.model.id, "tokenize", "count tokens")
+    chosen = await _choose(request, body)
+    await ready_model_for(request, chosen.model.id, "tokenize", "count tokens")
     async with _our_words():
         found = await tokens_of(request, TokenizeRequest(model=chosen.model.id, chat=chosen.request))
     return web.Response(body=_encode({"input_tokens": len(found.tokens)}), content_type="application/json")
 
 
-def _choose(request: web.Request, body: PromptBody) -> Chosen:
+async def _choose(request: web.Request, body: PromptBody) -> Chosen:
     asked = chat_request_of(body)
-    return choose_model(request.app[DEPS], asked, request[PRINCIPAL], names_of(body, asked))
+    return await choose_model(request.app[DEPS], asked, request[PRINCIPAL], names_of(body, asked))
 
 
 async def _stream(request: web.Request, job: _Job) -> web.StreamResponse:

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from runtime.api.deps import DEPS, PRINCIPAL
+from runtime.api.deps import DEPS, PRINCIPAL, gate_of
 from runtime.core.errors import Fault, PolicyDenied
 from runtime.core.gate.words import Action, GateResource, Question
 from runtime.core.ids import ModelId
+from runtime.core.readying import pass_install as pass_install_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -30,7 +31,7 @@ async def pass_gate(request: web.Request, action: Action, resource: GateResource
 
 async def pass_install(request: web.Request, model: ModelId) -> None:
     """Let the gate decide about the install of a model. Raises PolicyDenied."""
-    await pass_gate(request, "install", GateResource(kind="Model", id=model))
+    await pass_install_of(gate_of(request.app[DEPS]), model, request[PRINCIPAL])
 
 
 def guard_recall(method: str, path: str, handler: Handler) -> Handler:

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from runtime.api.chosen import Chosen, choose_model
-from runtime.api.deps import DEPS, PRINCIPAL
+from runtime.api.deps import DEPS, PRINCIPAL, gate_of
 from runtime.api.ollama.answer import Job, answer_stream, answer_whole, meter_of
 from runtime.api.ollama.body import ChatBody, GenerateBody, Generating
 from runtime.api.ollama.keep_alive import is_release, may_release
@@ -14,7 +14,8 @@ from runtime.api.ollama.options import check_context
 from runtime.api.ollama.reading import read_wire
 from runtime.api.ollama.request import Asked, chat_of, generate_of
 from runtime.api.ollama.residence import settle
-from runtime.api.runs import open_run, ready_model
+from runtime.api.runs import open_run
+from runtime.core.readying import ready_model
 
 
 async def post_chat(request: web.Request) -> web.StreamResponse:
@@ -38,7 +39,7 @@ async def _answer(request: web.Request, body: Generating, asked: Asked, kind: Ki
         return await _settle(request, body, lines, is_released=is_released)
 
     deps, principal = request.app[DEPS], request[PRINCIPAL]
-    chosen = choose_model(deps, asked.request, principal, asked.renamed)
+    chosen = await choose_model(deps, asked.request, principal, asked.renamed)
     check_context(body.options, chosen.model)
     return await _run(request, chosen, lines, body, is_released=is_released and may_release(principal))
 
@@ -64,7 +65,7 @@ async def _settle(
 ) -> web.StreamResponse:
     """Load or free the model; the answer is one object, streamed or not."""
     deps = request.app[DEPS]
-    model = ready_model(deps, id_of(deps, body.model), request[PRINCIPAL])
+    model = await ready_model(deps.models, gate_of(deps), id_of(deps, body.model), request[PRINCIPAL])
     check_context(body.options, model)
     reason = await settle(request, model, is_released=is_released)
     spent = meter_of(request).spent(deps.clock.monotonic())

@@ -66,7 +66,7 @@ async def _embed(request: web.Request, body: EmbedBody, texts: tuple[str, ...]) 
     deps, meter = request.app[DEPS], meter_of(request)
     is_released = is_release(body.keep_alive)
     name = id_of(deps, body.model)
-    model = ready_model_for(request, name, "embeddings", "turn texts into vectors")
+    model = await ready_model_for(request, name, "embeddings", "turn texts into vectors")
     check_context(body.options, model)
     if texts:
         asked = EmbedRequest(model=model.id, inputs=texts, dimensions=body.dimensions or None)

@@ -2,18 +2,21 @@
 
 from aiohttp import web
 
+from runtime.api.deps import gate_of
 from runtime.api.errors import unsupported
-from runtime.api.runs import Asker, asker_of, ready_model
+from runtime.api.runs import Asker, asker_of
 from runtime.core.ids import ModelId
+from runtime.core.readying import ready_model
 from runtime.core.states import Feature, ModelState
 
 
-def ready_model_for(
+async def ready_model_for(
     source: web.Request | Asker, model_id: ModelId, feature: Feature, doing: str
 ) -> ModelState:
     """Return the model if it has the feature and can take a run; may start its install.
 
-    `doing` completes "cannot …" in the refusal. Raises Refused (400 naming `model`) and ModelUnavailable.
+    `doing` completes "cannot …" in the refusal. Raises Refused (400 naming `model`), ModelUnavailable,
+    PolicyDenied.
     """
     asker = source if isinstance(source, Asker) else asker_of(source)
     deps = asker.deps
@@ -23,4 +26,4 @@ def ready_model_for(
         hint = f"Models that can: {', '.join(able)}." if able else "No model here can."
         raise unsupported(f"The model '{model_id}' (engine '{known.engine}') cannot {doing}. {hint}", "model")
 
-    return ready_model(deps, model_id, asker.principal)
+    return await ready_model(deps.models, gate_of(deps), model_id, asker.principal)

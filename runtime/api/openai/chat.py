@@ -70,7 +70,7 @@ async def complete_chat(asker: Asker, body: ChatBody) -> bytes:
 async def _open(asker: Asker, body: ChatBody) -> AsyncIterator[_Job]:
     """Start the run of a request. Raises Refused, LarError."""
     shelf = shelf_of(asker.deps, asker.principal) if body.store else None
-    chat, model = choose_model(asker.deps, chat_request_of(body), asker.principal)
+    chat, model = await choose_model(asker.deps, chat_request_of(body), asker.principal)
     async with open_run(asker, chat, is_stream=bool(body.stream)) as run:
         heading = _heading(asker.deps, body, model, run.run_id)
         if shelf is not None:

@@ -70,7 +70,7 @@ async def _open(asker: Asker, body: CompletionBody) -> AsyncIterator[_Job]:
     """Start the runs of a request. Raises Refused, LarError."""
     # Whoever asked for best_of alone did not ask for log probabilities.
     renamed = {"logprobs": "best_of"} if body.logprobs is None else {}
-    chosen = [choose_model(asker.deps, each, asker.principal, renamed) for each in requests_of(body)]
+    chosen = [await choose_model(asker.deps, each, asker.principal, renamed) for each in requests_of(body)]
     model = chosen[0].model
     asked = [each.request for each in chosen]
     async with open_runs(asker, asked, side_by_side=model.sequences, is_stream=bool(body.stream)) as runs:

@@ -71,7 +71,7 @@ async def embed_texts(asker: Asker, body: EmbeddingsBody) -> bytes:
         dimensions=body.dimensions,
         priority=body.priority or "interactive",
     )
-    model = ready_model_for(asker, asked.model, "embeddings", "turn texts into vectors")
+    model = await ready_model_for(asker, asked.model, "embeddings", "turn texts into vectors")
     async with open_run(asker, asked) as run:
         data, usage = await _gather(run, is_base64=body.encoding_format == "base64")
     answer = EmbeddingList(

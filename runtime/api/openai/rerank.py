@@ -67,7 +67,7 @@ async def post_rerank(request: web.Request) -> web.Response:
         documents=tuple(texts),
         priority=body.priority or "interactive",
     )
-    model = ready_model_for(request, asked.model, "rerank", "rank documents")
+    model = await ready_model_for(request, asked.model, "rerank", "rank documents")
     async with open_run(request, asked) as run:
         scores, usage = await _gather(run)
         answer = RerankAnswer(

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from runtime.api.bodies import read_body
-from runtime.api.deps import DEPS
+from runtime.api.deps import DEPS, gate_of
 from runtime.api.errors import Refused, invalid, refusal_of
 from runtime.api.openai.ability import ready_model_for
 from runtime.api.reach import json_answer
@@ -59,7 +59,7 @@ async def post_compact(request: web.Request) -> web.Response:
         raise invalid(message, "input", code="missing_required_parameter")
 
     model = await opener.model_of(asked.model)
-    ready_model_for(request, model, "chat", "summarise")
+    await ready_model_for(request, model, "chat", "summarise")
     if asked.instructions:
         items = [Said(id="msg_", role="system", parts=(Text(text=asked.instructions),)), *items]
     summary = await _summarise(opener.asker, model, items)
@@ -82,7 +82,7 @@ async def _summarise(asker: Asker, model: ModelId, items: Sequence[AnyItem]) -> 
     known = deps.models.find_model(model)
     context = (None if known is None else known.context_tokens) or _UNKNOWN_CONTEXT
     limit = max(_LEAST_TOKENS, min(_MOST_TOKENS, int(context * _SHARE)))
-    models = ModelAsker(deps.runs, deps.models, None if deps.gate is None else deps.gate.gate)
+    models = ModelAsker(deps.runs, deps.models, gate_of(deps))
     text, usage = "", Usage()
     for piece in pieces_of(items, int(context * _PIECE_SHARE)):
         so_far = (Compacted(id="cmp_", summary=text),) if text else ()

@@ -17,6 +17,6 @@ async def post_input_tokens(request: web.Request) -> web.Response:
     body = await read_body(request, CountBody)
     prepared = await opener_of(request).prepare(create_body_of(body))
     chat = first_request(prepared.new)
-    model = ready_model_for(request, chat.model, "tokenize", "count tokens")
+    model = await ready_model_for(request, chat.model, "tokenize", "count tokens")
     found = await tokens_of(request, TokenizeRequest(model=model.id, chat=chat))
     return json_answer({"object": "response.input_tokens", "input_tokens": len(found.tokens)})

@@ -142,7 +142,7 @@ class Opener:
         if await self._is_agent(asked.model):
             return await self._open_agent(asked, before, hosted)
 
-        prepared = self._prepared(asked, before, hosted)
+        prepared = await self._prepared(asked, before, hosted)
         follower = await self._agents.runs.start(prepared.new)
         if hosted.lease is not None:
             hosted.lease.keep(self._tenant, follower.run)
@@ -156,7 +156,7 @@ class Opener:
         hosted = await self._hosted(asked, before)
         hosted.give_back()  # nothing is called
         plan = await self._agent_plan(asked, hosted) if await self._is_agent(asked.model) else None
-        return self._prepared(asked, before, hosted, plan)
+        return await self._prepared(asked, before, hosted, plan)
 
     async def read(self, body: CreateBody) -> Read:
         """Return what a request asks for, and what stood before it. Raises LarError, Refused."""
@@ -272,14 +272,14 @@ class Opener:
         wish = Wish(agent=asked.model, principal=self._principal, input=asked.items, shape=shape)
         return await self._agents.starter.plan(wish)
 
-    def _prepared(
+    async def _prepared(
         self, asked: Asked, before: Sequence[AnyItem], hosted: Hosted, plan: Plan | None = None
     ) -> Prepared:
         if plan is None:
             plan = bare_plan(asked, self._principal, asked.tools.planned(hosted.resolved))
         new = new_run(asked, plan, before, hosted.added)
         new, warnings = self._without_pictures(new)
-        self._check_model(new)
+        await self._check_model(new)
         if asked.session is not None:
             new = msgspec.structs.replace(new, context=())  # the run reads its conversation itself
         new = msgspec.structs.replace(new, trigger=TRIGGER)
@@ -297,10 +297,10 @@ class Opener:
         changed = msgspec.structs.replace(new, input=items, context=context)
         return changed, (f"pictures were left out: the model '{known.id}' sees none",)
 
-    def _check_model(self, new: NewRun) -> None:
+    async def _check_model(self, new: NewRun) -> None:
         """Refuse what the model cannot do, before anything is begun. Raises ModelUnavailable, Refused."""
         try:
-            choose_model(self._deps, first_request(new), self._principal, FIELDS)
+            await choose_model(self._deps, first_request(new), self._principal, FIELDS)
         except Refused as problem:
             raise Refused(in_words_of_responses(problem.refusal)) from problem
 

@@ -9,13 +9,13 @@ import msgspec
 from runtime.core.agents.items import Answered, AnyItem, Called, Compacted, Said, Thought
 from runtime.core.agents.moves import AnyTold, Gave, Generate, Summarise, Summarised, TurnRefused
 from runtime.core.driver import Piece, RunHandle, Runs
-from runtime.core.errors import Fault, LarError, ModelUnavailable
-from runtime.core.gate.principals import Principal, decide_access
-from runtime.core.gate.words import Gate, GateResource, Question
+from runtime.core.errors import Fault, LarError
+from runtime.core.gate.principals import Principal
+from runtime.core.gate.words import Gate
 from runtime.core.ids import ModelId
 from runtime.core.messages import Broke, ChatRequest, Delta, Ended, Message, Priority, Sampling, Usage
 from runtime.core.ports import Models
-from runtime.core.readiness import decide_readiness, installing, not_installed, unknown_model
+from runtime.core.readying import ready_model
 
 Give = Callable[[AnyTold], Awaitable[None]]
 ROUTE = "agents"
@@ -43,7 +43,7 @@ class Asker:
 
     async def start(self, request: ChatRequest, principal: Principal) -> RunHandle:
         """Begin a generation. Raises LarError where the model cannot take it now."""
-        ready = self._ready(request, principal)
+        ready = await self._ready(request, principal)
         return await self._runs.start(ready, principal, route=ROUTE, is_stream=True)
 
     def context_tokens(self, model: ModelId) -> int | None:
@@ -51,20 +51,9 @@ class Asker:
         known = self._models.find_model(model) or self._models.find_model(ModelId(model.rpartition(":")[0]))
         return None if known is None else known.context_tokens
 
-    def _ready(self, asked: ChatRequest, principal: Principal) -> ChatRequest:
+    async def _ready(self, asked: ChatRequest, principal: Principal) -> ChatRequest:
         request = self._with_adapter(asked)
-        model = self._models.find_model(request.model)
-        if model is None:
-            raise ModelUnavailable(unknown_model(asked.model))
-
-        if model.stage == "available":
-            if decide_access(principal, "operate") is not None or not self._may_install(model.id, principal):
-                raise ModelUnavailable(not_installed(model))
-            raise ModelUnavailable(installing(self._models.start_install(model.id)))
-
-        fault = decide_readiness(model)
-        if fault is not None:
-            raise ModelUnavailable(fault)
+        await ready_model(self._models, self._gate, request.model, principal, door="agent")
         return request
 
     def _with_adapter(self, asked: ChatRequest) -> ChatRequest:
@@ -76,11 +65,6 @@ class Asker:
         if not adapter or model is None or "adapters" not in model.features:
             return asked
         return msgspec.structs.replace(asked, model=model.id, adapter=adapter)
-
-    def _may_install(self, model: ModelId, principal: Principal) -> bool:
-        resource = GateResource(kind="Model", id=model)
-        question = Question(principal=principal, action="install", resource=resource, door="agent")
-        return self._gate is None or self._gate.look(question) == "allow"
 
 
 class Turns:

@@ -22,7 +22,7 @@ RESOURCE_ATTRIBUTES: dict[ResourceKind, dict[str, str | bool | int]] = {
         "is_destructive": True,
         "is_open_world": True,
     },
-    "Model": {"is_remote": False},
+    "Model": {},
     "Collection": {"tenant": ""},
     "Backend": {},
     "Server": {"transport": "", "target": ""},

@@ -54,9 +54,8 @@ def test_what_a_question_does_not_tell_of_a_tool_is_taken_for_the_worst() -> Non
     assert SHIPPED.judge(question, NOW).policies == ("tools-unseen",)
 
 
-def test_models_of_this_machine_are_free_and_those_of_others_asked_for() -> None:
+def test_models_are_free() -> None:
     assert SHIPPED.judge(model_question(), NOW).outcome == "allow"
-    assert SHIPPED.judge(model_question(attributes={"is_remote": True}), NOW).outcome == "ask"
 
 
 def test_knowledge_is_its_tenants_alone() -> None:
@@ -276,7 +275,7 @@ def test_an_explanation_says_which_conditions_hold() -> None:
         ("!resource.is_open_world", True),
     ]
     (models,) = (each for each in rest if each.rule.id == "models-here")
-    assert [each.holds for each in models.conditions] == [False, None]
+    assert [each.holds for each in models.conditions] == [False]
 
 
 def test_an_explanation_and_a_decision_agree() -> None:
