@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _read(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what was typed. Words of a task may also stand behind options, which argparse does not see."""
-    parser = _parser()
+    parser = command_parser()
     chosen, rest = parser.parse_known_args(arguments)
     if rest:
         if not isinstance(getattr(chosen, "task", None), list) or any(each.startswith("-") for each in rest):
@@ -85,7 +85,8 @@ def _keep_story(problem: Exception) -> str:
     return f"The details are in {path}."
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line: all commands with their arguments."""
     parser = argparse.ArgumentParser(
         prog="lar",
         description="Inference, agents and memory in one program, on hardware that you own.",

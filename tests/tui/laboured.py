@@ -112,7 +112,8 @@ def staffed() -> FakeSource:
             agent(),
             agent("digest", is_paused=True, definition=cron),
             agent(
-                "researcher", faults=["There is no collection 'papers'. Make it: lar recall create papers"]
+                "researcher",
+                faults=["There is no collection 'papers'. Make it: lar recall collections create papers"],
             ),
         ]
     }

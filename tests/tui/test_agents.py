@@ -51,7 +51,7 @@ async def test_agents_are_shown_with_their_state_and_what_starts_them() -> None:
         assert "faulty" in shown
         assert "bread⟨200B⟩?" in shown
         await pilot.press("down", "down", "down")
-        await until(pilot, lambda: "lar recall create papers" in text_of(app))
+        await until(pilot, lambda: "lar recall collections create papers" in text_of(app))
         assert "No run yet. enter gives it a task." in text_of(app)
 
 

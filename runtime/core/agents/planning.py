@@ -158,7 +158,7 @@ def faults_of(agent: Agent, around: Surroundings, models: Sequence[ModelId]) -> 
         if each.agent not in around.agents
     ]
     faults += [
-        f"There is no collection '{name}'. 'lar recall create {name}' makes one."
+        f"There is no collection '{name}'. 'lar recall collections create {name}' makes one."
         for name in _collections(agent)
         if name not in around.collections
     ]
@@ -258,7 +258,8 @@ def _knowledge_tools(agent: Agent, around: Surroundings) -> list[PlannedTool]:
     names = _collections(agent)
     missing = [name for name in names if name not in around.collections]
     if missing:
-        message = f"There is no collection '{missing[0]}'. 'lar recall create {missing[0]}' makes one."
+        name = missing[0]
+        message = f"There is no collection '{name}'. 'lar recall collections create {name}' makes one."
         raise RequestInvalid(Fault(code="invalid_request", message=message, param="knowledge"))
     return [
         file_search_tool(

@@ -120,7 +120,7 @@ def test_collections_become_a_search_with_their_ids() -> None:
         "hosted",
         ["vs_1"],
     )
-    with pytest.raises(RequestInvalid, match="lar recall create docs"):
+    with pytest.raises(RequestInvalid, match="lar recall collections create docs"):
         plan_of(Agent(name="x", knowledge=("docs",)), around())
 
 
