@@ -149,7 +149,8 @@ def _head(step: AnyStep) -> str:
         case CallBegun():
             told = f"call {step.call_id} begun{f' again ({step.attempt})' if step.attempt > 1 else ''}"
         case CallAsked():
-            told = f"call {step.call_id} waits for a person {step.approval or ''} {step.reason}"
+            asked = f" ({step.approval})" if step.approval else ""
+            told = f"call {step.call_id} waits for a person{asked}"
         case CallEnded():
             told = f"call {step.result.call_id} ended"
         case PlanChanged():

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.cli.agents_arguments import add_agent_commands
+from runtime.cli.arguments import add_command, with_json
+from runtime.cli.mcp_arguments import add_mcp_commands
 from runtime.cli.output import (
     EXIT_CODES,
     EXIT_FAILED,
@@ -18,7 +20,7 @@ from runtime.cli.output import (
     fail,
 )
 from runtime.cli.policy_arguments import add_policy_commands
-from runtime.cli.recall_arguments import add_mcp_commands, add_recall_commands
+from runtime.cli.recall_arguments import add_recall_commands
 from runtime.config import find_home
 from runtime.core.errors import SettingsInvalid, StoreUnavailable, sole_cause
 from runtime.core.version import __version__
@@ -107,10 +109,10 @@ def command_parser() -> argparse.ArgumentParser:
 
 
 def _add_server_commands(commands: Any) -> None:
-    console = _command(commands, "console", "console", "open_console", "open the console (the default)")
+    console = add_command(commands, "console", "console", "open_console", "open the console (the default)")
     console.add_argument("model", nargs="?", help="the model to chat with")
 
-    serve = _command(commands, "serve", "serve", "serve_forever", "run the server in the foreground")
+    serve = add_command(commands, "serve", "serve", "serve_forever", "run the server in the foreground")
     serve.add_argument("--host", help="address to listen on (default: server.host)")
     serve.add_argument("--port", type=_port, help="port to listen on (default: server.port)")
     serve.add_argument(
@@ -118,46 +120,46 @@ def _add_server_commands(commands: Any) -> None:
     )
     serve.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
 
-    status = _command(commands, "status", "status", "show_status", "show the server and its models")
-    _with_json(status)
-    _command(commands, "stop", "status", "stop_server", "stop the server")
+    status = add_command(commands, "status", "status", "show_status", "show the server and its models")
+    with_json(status)
+    add_command(commands, "stop", "status", "stop_server", "stop the server")
 
-    logs = _command(commands, "logs", "logs", "show_logs", "show the server's log")
+    logs = add_command(commands, "logs", "logs", "show_logs", "show the server's log")
     logs.add_argument(
         "-n", "--lines", type=_count, default=50, help="how many of the last lines (default: 50)"
     )
     logs.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
-    _with_json(logs)
+    with_json(logs)
 
-    doctor = _command(commands, "doctor", "doctor", "examine", "check this machine")
-    _with_json(doctor)
+    doctor = add_command(commands, "doctor", "doctor", "examine", "check this machine")
+    with_json(doctor)
 
 
 def _add_model_commands(commands: Any) -> None:
-    chat = _command(
+    chat = add_command(
         commands, "chat", "chat", "chat", 'ask a model: lar chat [MODEL] ["PROMPT"], or a prompt from a pipe'
     )
     chat.add_argument("words", nargs="*", metavar="[MODEL] [PROMPT]")
     chat.add_argument("--system", help="the system message")
     chat.add_argument("--temperature", type=float)
     chat.add_argument("--max-tokens", type=_count)
-    _with_json(chat)
+    with_json(chat)
 
-    models = _command(commands, "models", "models", "list_models", "list and install models")
+    models = add_command(commands, "models", "models", "list_models", "list and install models")
     actions = models.add_subparsers(title="actions", metavar="ACTION")
-    _with_json(_command(actions, "list", "models", "list_models", "list the known models"))
-    install = _command(actions, "install", "models", "install_model", "install a model and what it needs")
+    with_json(add_command(actions, "list", "models", "list_models", "list the known models"))
+    install = add_command(actions, "install", "models", "install_model", "install a model and what it needs")
     install.add_argument("model")
-    unload = _command(actions, "unload", "models", "unload_model", "free the memory of a model")
+    unload = add_command(actions, "unload", "models", "unload_model", "free the memory of a model")
     unload.add_argument("model")
     models.set_defaults(json=False)
 
 
 def _add_key_commands(commands: Any) -> None:
-    keys = _command(commands, "keys", "keys", "list_keys", "make, list and revoke API keys")
+    keys = add_command(commands, "keys", "keys", "list_keys", "make, list and revoke API keys")
     keys.set_defaults(json=False)
     actions = keys.add_subparsers(title="actions", metavar="ACTION")
-    create = _command(actions, "create", "keys", "create_key", "make a key; it is shown once")
+    create = add_command(actions, "create", "keys", "create_key", "make a key; it is shown once")
     create.add_argument("name", nargs="?", default="default", help="what the key is for")
     create.add_argument(
         "--role",
@@ -170,20 +172,10 @@ def _add_key_commands(commands: Any) -> None:
         default="local",
         help="whose knowledge and memory the key opens; tenants never see each other's (default: local)",
     )
-    _with_json(create)
-    _with_json(_command(actions, "list", "keys", "list_keys", "list the keys, without their secrets"))
-    revoke = _command(actions, "revoke", "keys", "revoke_key", "make a key useless")
+    with_json(create)
+    with_json(add_command(actions, "list", "keys", "list_keys", "list the keys, without their secrets"))
+    revoke = add_command(actions, "revoke", "keys", "revoke_key", "make a key useless")
     revoke.add_argument("id", help="the key's id, as 'lar keys list' shows it")
-
-
-def _command(commands: Any, name: str, module: str, function: str, text: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    command.set_defaults(module=module, function=function)
-    return command
-
-
-def _with_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON for programs")
 
 
 def _port(text: str) -> int:

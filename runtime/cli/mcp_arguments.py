@@ -1,39 +1,69 @@
-"""What can be typed after `lar mcp`, beside `serve`."""
+"""What can be typed after `lar mcp`."""
 
 import argparse
 from typing import Any
 
+from runtime.cli.arguments import add_command, with_json
 
-def add_server_actions(actions: Any) -> None:
+
+def add_mcp_commands(commands: Any) -> None:
+    """Declare `lar mcp`."""
+    text = "use MCP servers, and offer what Lar can to other programs that speak MCP"
+    mcp = add_command(commands, "mcp", "mcp", "serve", text, "lar mcp serve")
+    actions = mcp.add_subparsers(title="actions", metavar="ACTION", required=True)
+    text = "serve MCP over stdin and stdout, for Claude Desktop and others"
+    add_command(actions, "serve", "mcp", "serve", text, '{"command": "lar", "args": ["mcp", "serve"]}')
+    _add_server_actions(actions)
+
+
+def _add_server_actions(actions: Any) -> None:
     """Declare the commands over servers."""
-    listing = _action(actions, "list", "list_servers", "list the servers, with what waits for approval")
-    _with_json(listing)
+    listing = add_command(
+        actions, "list", "mcp_servers", "list_servers", "list the servers, with what waits for approval"
+    )
+    with_json(listing)
 
-    add = _action(
-        actions, "add", "add_server", "take a server up: lar mcp add NAME URL, or NAME -- COMMAND …"
+    add = add_command(
+        actions,
+        "add",
+        "mcp_servers",
+        "add_server",
+        "take a server up: lar mcp add NAME URL, or NAME -- COMMAND …",
     )
     _add_definition(add)
     add.add_argument("name", help="what the server is called from now on")
     add.add_argument("target", nargs=argparse.REMAINDER, metavar="URL | -- COMMAND …")
 
-    imports = _action(actions, "import", "import_servers", "take servers over from other programs")
+    imports = add_command(
+        actions, "import", "mcp_servers", "import_servers", "take servers over from other programs"
+    )
     imports.add_argument("names", nargs="*", help="which; without a name all are shown and none is taken")
     imports.add_argument("--all", action="store_true", help="take all of them")
     imports.add_argument("--file", help="read this file instead of looking for those of other programs")
-    _with_json(imports)
+    with_json(imports)
 
-    test = _action(actions, "test", "test_server", "connect a server and tell what came of it")
+    test = add_command(
+        actions, "test", "mcp_servers", "test_server", "connect a server and tell what came of it"
+    )
     test.add_argument("name")
-    _with_json(test)
+    with_json(test)
 
-    login = _action(actions, "login", "log_in", "log in at a remote server that asks for it (OAuth)")
+    login = add_command(
+        actions, "login", "mcp_servers", "log_in", "log in at a remote server that asks for it (OAuth)"
+    )
     login.add_argument("name")
 
-    remove = _action(actions, "remove", "remove_server", "forget a server and what was approved of it")
+    remove = add_command(
+        actions, "remove", "mcp_servers", "remove_server", "forget a server and what was approved of it"
+    )
     remove.add_argument("name")
 
-    approve = _action(
-        actions, "approve", "approve_tools", "look at new or changed tools and let them be used"
+    approve = add_command(
+        actions,
+        "approve",
+        "mcp_servers",
+        "approve_tools",
+        "look at new or changed tools and let them be used",
     )
     approve.add_argument("name", help="the server")
     approve.add_argument("tools", nargs="*", help="only these")
@@ -77,13 +107,3 @@ def _add_definition(add: argparse.ArgumentParser) -> None:
     add.add_argument(
         "--trust", action="store_true", help="approve its tools unseen, and believe what it says"
     )
-
-
-def _action(actions: Any, name: str, function: str, text: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
-    command.set_defaults(module="mcp_servers", function=function)
-    return command
-
-
-def _with_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -5,6 +5,7 @@ import json
 from datetime import datetime
 from typing import Any, get_args
 
+from runtime.cli.arguments import add_command, with_json
 from runtime.cli.recall_words import interval
 from runtime.core.gate.principals import Role
 from runtime.core.gate.words import Action, ApprovalStatus, ResourceKind, Scope
@@ -15,7 +16,7 @@ _FOLDER = "a folder or file of policies in place of those in $LAR_HOME/policies"
 def add_policy_commands(commands: Any) -> None:
     """Declare `lar policy` and `lar approvals` with all their actions."""
     text = "see, check and try the policies that say who may do what"
-    policy = _command(commands, "policy", "policy", "list_policies", text, "lar policy list")
+    policy = add_command(commands, "policy", "policy", "list_policies", text, "lar policy list")
     policy.set_defaults(json=False, policies=None)
     actions = policy.add_subparsers(title="actions", metavar="ACTION")
     _add_looking(actions)
@@ -26,12 +27,12 @@ def add_policy_commands(commands: Any) -> None:
 
 def _add_looking(actions: Any) -> None:
     text = "list the policies that decide"
-    _with_json(_command(actions, "list", "policy", "list_policies", text, "lar policy list"))
+    with_json(add_command(actions, "list", "policy", "list_policies", text, "lar policy list"))
 
     text = "look for mistakes; each is told with its file and line"
-    check = _command(actions, "check", "policy", "check_policies", text, "lar policy check new.cedar")
+    check = add_command(actions, "check", "policy", "check_policies", text, "lar policy check new.cedar")
     check.add_argument("policies", nargs="?", metavar="PLACE", help=_FOLDER)
-    _with_json(check)
+    with_json(check)
 
 
 def _add_explain(actions: Any) -> None:
@@ -39,7 +40,7 @@ def _add_explain(actions: Any) -> None:
     example = (
         """lar policy explain call_tool mcp__files__write --agent coder --arguments '{"path": "/etc"}'"""
     )
-    explain = _command(actions, "explain", "policy_explain", "explain", text, example)
+    explain = add_command(actions, "explain", "policy_explain", "explain", text, example)
     explain.add_argument("action", choices=get_args(Action), metavar="ACTION", help=_list(get_args(Action)))
     explain.add_argument("resource", help="a tool (mcp__server__tool), a model, a collection, host:port, …")
     explain.add_argument("--kind", choices=get_args(ResourceKind), help="of the resource")
@@ -63,18 +64,18 @@ def _add_explain(actions: Any) -> None:
     explain.add_argument("--at", type=_moment, metavar="TIME", help="2026-11-22T10:00 (default: now)")
     explain.add_argument("--policies", metavar="PLACE", help=f"{_FOLDER}; no server is asked then")
     explain.add_argument("--all", action="store_true", help="also show the policies that do not apply")
-    _with_json(explain)
+    with_json(explain)
 
 
 def _add_trying(actions: Any) -> None:
     text = "hold a table of cases (TOML or YAML) against the policies; exit code 1 where one is not met"
-    test = _command(actions, "test", "policy_try", "try_cases", text, "lar policy test cases.toml")
+    test = add_command(actions, "test", "policy_try", "try_cases", text, "lar policy test cases.toml")
     test.add_argument("cases", help="the file with the cases")
     test.add_argument("--policies", metavar="PLACE", help=_FOLDER)
-    _with_json(test)
+    with_json(test)
 
     text = "decide what the running server has decided again, and show what would be different"
-    replay = _command(
+    replay = add_command(
         actions, "replay", "policy_try", "replay_decisions", text, "lar policy replay new.cedar --last 1d"
     )
     replay.add_argument("policies", nargs="?", metavar="PLACE", help=_FOLDER)
@@ -85,16 +86,16 @@ def _add_trying(actions: Any) -> None:
         metavar="INTERVAL",
         help="how far back: 6h, 7d (default: 1d)",
     )
-    _with_json(replay)
+    with_json(replay)
 
 
 def _add_approvals(commands: Any) -> None:
     text = "see and answer what waits for a person"
-    approvals = _command(commands, "approvals", "approvals", "list_approvals", text, "lar approvals list")
+    approvals = add_command(commands, "approvals", "approvals", "list_approvals", text, "lar approvals list")
     approvals.set_defaults(json=False, status="pending")
     actions = approvals.add_subparsers(title="actions", metavar="ACTION")
     text = "list what waits for an answer"
-    listing = _command(actions, "list", "approvals", "list_approvals", text, "lar approvals list --all")
+    listing = add_command(actions, "list", "approvals", "list_approvals", text, "lar approvals list --all")
     listing.add_argument(
         "--all",
         action="store_const",
@@ -106,20 +107,22 @@ def _add_approvals(commands: Any) -> None:
     listing.add_argument(
         "--status", choices=get_args(ApprovalStatus), default="pending", help="only these (default: pending)"
     )
-    _with_json(listing)
+    with_json(listing)
 
     text = "show one question with its arguments, and the policy that 'forever' would write"
-    show = _command(actions, "show", "approvals", "show_approval", text, "lar approvals show apr_…")
+    show = add_command(actions, "show", "approvals", "show_approval", text, "lar approvals show apr_…")
     show.add_argument("approval")
-    _with_json(show)
+    with_json(show)
 
     text = "say yes"
-    approve = _command(
+    approve = add_command(
         actions, "approve", "approvals", "approve", text, "lar approvals approve apr_… --scope session"
     )
     _add_answer(approve, get_args(Scope))
     text = "say no"
-    deny = _command(actions, "deny", "approvals", "deny", text, "lar approvals deny apr_… --note 'not today'")
+    deny = add_command(
+        actions, "deny", "approvals", "deny", text, "lar approvals deny apr_… --note 'not today'"
+    )
     _add_answer(deny, tuple(each for each in get_args(Scope) if each != "forever"))
 
 
@@ -135,21 +138,7 @@ def _add_answer(command: argparse.ArgumentParser, scopes: tuple[str, ...]) -> No
         + " (default: call)",
     )
     command.add_argument("--note", default="", help="what whoever asked is told")
-    _with_json(command)
-
-
-def _command(
-    commands: Any, name: str, module: str, function: str, text: str, example: str
-) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text, epilog=f"example: {example}"
-    )
-    command.set_defaults(module=module, function=function)
-    return command
-
-
-def _with_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON for programs")
+    with_json(command)
 
 
 def _list(words: tuple[str, ...]) -> str:

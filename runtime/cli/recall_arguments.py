@@ -3,7 +3,7 @@
 import argparse
 from typing import Any, get_args
 
-from runtime.cli.mcp_arguments import add_server_actions
+from runtime.cli.arguments import add_command, with_json
 from runtime.cli.recall_words import attribute, condition, interval, share, whole
 from runtime.core.knowledge import SourceKind
 from runtime.core.memories import ItemKind
@@ -14,7 +14,9 @@ _COLLECTION = "id or name of a collection"
 def add_recall_commands(commands: Any) -> None:
     """Declare `lar recall` with all its actions."""
     text = "keep documents and memories, and find them again"
-    recall = _command(commands, "recall", "recall_list", "list_known", text, "lar recall search 'green tea'")
+    recall = add_command(
+        commands, "recall", "recall_list", "list_known", text, "lar recall search 'green tea'"
+    )
     recall.set_defaults(json=False, memory=False, collection=None)
     actions = recall.add_subparsers(title="actions", metavar="ACTION")
     _add_adding(actions)
@@ -26,19 +28,9 @@ def add_recall_commands(commands: Any) -> None:
     _add_upkeep(actions)
 
 
-def add_mcp_commands(commands: Any) -> None:
-    """Declare `lar mcp`."""
-    text = "use MCP servers, and offer what Lar can to other programs that speak MCP"
-    mcp = _command(commands, "mcp", "mcp", "serve", text, "lar mcp serve")
-    actions = mcp.add_subparsers(title="actions", metavar="ACTION", required=True)
-    text = "serve MCP over stdin and stdout, for Claude Desktop and others"
-    _command(actions, "serve", "mcp", "serve", text, '{"command": "lar", "args": ["mcp", "serve"]}')
-    add_server_actions(actions)
-
-
 def _add_adding(actions: Any) -> None:
     text = "take in files, folders, web addresses, or what a pipe brings"
-    add = _command(
+    add = add_command(
         actions,
         "add",
         "recall_add",
@@ -72,13 +64,13 @@ def _add_adding(actions: Any) -> None:
     add.add_argument("--secret", metavar="NAME", help="environment variable of the server with a URL's token")
     add.add_argument("--max-documents", type=whole, default=1000, help="of a URL or source (default: 1000)")
     add.add_argument("--no-wait", action="store_true", help="do not wait until everything was read")
-    _with_json(add)
+    with_json(add)
 
 
 def _add_finding(actions: Any) -> None:
     text = "find passages by words and meaning"
     example = "lar recall search 'who buys the samovar' -c minutes --filter 'year >= 2025'"
-    search = _command(actions, "search", "recall_search", "search", text, example)
+    search = add_command(actions, "search", "recall_search", "search", text, example)
     search.add_argument("text", nargs="+", help="what to look for")
     _with_narrowing(search)
     search.add_argument("--limit", type=whole, default=10, help="hits at most (default: 10)")
@@ -94,22 +86,22 @@ def _add_finding(actions: Any) -> None:
     search.add_argument("--explain", action="store_true", help="tell how each score came about")
     search.add_argument("--memory", action="store_true", help="search what is remembered, not documents")
     _with_scope(search)
-    _with_json(search)
+    with_json(search)
 
     text = "answer a question from the documents, with its sources"
-    ask = _command(actions, "ask", "recall_ask", "ask", text, "lar recall ask 'Who buys the samovar?'")
+    ask = add_command(actions, "ask", "recall_ask", "ask", text, "lar recall ask 'Who buys the samovar?'")
     ask.add_argument("text", nargs="+", help="the question")
     _with_narrowing(ask)
     ask.add_argument("--model", help="the model that answers (default: models.default)")
     ask.add_argument("--limit", type=whole, default=8, help="passages to give it at most (default: 8)")
     ask.add_argument("--max-tokens", type=whole, help="length of the answer at most (default: 512)")
-    _with_json(ask)
+    with_json(ask)
 
 
 def _add_looking(actions: Any) -> None:
     text = "list collections, or the documents of one, or what is remembered"
     example = "lar recall list notes --status failed"
-    listing = _command(actions, "list", "recall_list", "list_known", text, example)
+    listing = add_command(actions, "list", "recall_list", "list_known", text, example)
     listing.add_argument("collection", nargs="?", help=_COLLECTION)
     listing.add_argument("--memory", action="store_true", help="list what is remembered")
     listing.add_argument("--limit", type=whole, default=100, help="lines at most (default: 100)")
@@ -120,31 +112,31 @@ def _add_looking(actions: Any) -> None:
     )
     listing.add_argument("--ended", action="store_true", help="items that were superseded, too")
     _with_scope(listing)
-    _with_json(listing)
+    with_json(listing)
 
     text = "show a document, an item of memory, or a collection"
-    show = _command(actions, "show", "recall_show", "show", text, "lar recall show tea.md -c notes --text")
+    show = add_command(actions, "show", "recall_show", "show", text, "lar recall show tea.md -c notes --text")
     show.add_argument("name", help="id or name")
     show.add_argument("-c", "--collection", help="where to look for a name (default: everywhere)")
     show.add_argument("--text", action="store_true", help="the whole text of a document as it was read")
     show.add_argument("--chunks", action="store_true", help="the pieces of a document")
-    _with_json(show)
+    with_json(show)
 
     text = "list the work behind the scenes, or follow, end or repeat one piece of it"
-    jobs = _command(actions, "jobs", "recall_jobs", "jobs", text, "lar recall jobs job_0190 --wait")
+    jobs = add_command(actions, "jobs", "recall_jobs", "jobs", text, "lar recall jobs job_0190 --wait")
     jobs.add_argument("job", nargs="?", help="id of a job")
     jobs.add_argument("--limit", type=whole, default=20, help="jobs to list (default: 20)")
     group = jobs.add_mutually_exclusive_group()
     group.add_argument("--wait", action="store_true", help="wait until it has ended")
     group.add_argument("--cancel", action="store_true", help="end it; what it has stored stays")
     group.add_argument("--retry", action="store_true", help="try again what failed in it")
-    _with_json(jobs)
+    with_json(jobs)
 
 
 def _add_sources(actions: Any) -> None:
     text = "list the places that are followed, or change one"
     example = "lar recall sources src_0190 --pause"
-    sources = _command(actions, "sources", "recall_sources", "sources", text, example)
+    sources = add_command(actions, "sources", "recall_sources", "sources", text, example)
     sources.add_argument("source", nargs="?", help="id or address of a source")
     sources.add_argument("-c", "--collection", help=_COLLECTION)
     group = sources.add_mutually_exclusive_group()
@@ -153,22 +145,24 @@ def _add_sources(actions: Any) -> None:
     group.add_argument("--remove", action="store_true", help="follow it no more and forget its documents")
     sources.add_argument("--keep-documents", action="store_true", help="with --remove: keep its documents")
     _with_yes(sources)
-    _with_json(sources)
+    with_json(sources)
 
     text = "look at followed places now"
-    sync = _command(actions, "sync", "recall_sources", "sync", text, "lar recall sync https://example.org/")
+    sync = add_command(
+        actions, "sync", "recall_sources", "sync", text, "lar recall sync https://example.org/"
+    )
     sync.add_argument("sources", nargs="*", metavar="SOURCE", help="ids or addresses (default: all)")
     sync.add_argument("--no-wait", action="store_true", help="do not wait until they are in step")
-    _with_json(sync)
+    with_json(sync)
 
 
 def _add_collections(actions: Any) -> None:
     text = "make, change and remove collections"
     example = "lar recall collections create notes --language de"
-    collections = _command(actions, "collections", "recall_list", "list_known", text, example)
+    collections = add_command(actions, "collections", "recall_list", "list_known", text, example)
     collections.set_defaults(json=False, memory=False, collection=None)
     below = collections.add_subparsers(title="actions", metavar="ACTION")
-    create = _command(below, "create", "recall_collections", "create", "make a collection", example)
+    create = add_command(below, "create", "recall_collections", "create", "make a collection", example)
     create.add_argument("name", help="any text of 1 to 256 characters")
     create.add_argument("--description", default="", help="what it is for")
     create.add_argument("--language", default="auto", help="ISO 639-1 code (default: found out per document)")
@@ -176,25 +170,25 @@ def _add_collections(actions: Any) -> None:
     create.add_argument("--chunk-tokens", type=whole, help="length of a piece, 16 to 4096 (default: 256)")
     create.add_argument("--overlap-tokens", type=whole, default=0, help="shared by neighbours (default: 0)")
     create.add_argument("--expires-after", type=whole, metavar="DAYS", help="goes when unused that long")
-    _with_json(create)
+    with_json(create)
 
     text, example = "change a collection", "lar recall collections change notes --name journal"
-    change = _command(below, "change", "recall_collections", "change", text, example)
+    change = add_command(below, "change", "recall_collections", "change", text, example)
     change.add_argument("collection", help=_COLLECTION)
     change.add_argument("--name", help="its new name")
     change.add_argument("--description", help="what it is for")
     change.add_argument("--model", help="make its vectors with this model; the old ones serve until then")
-    _with_json(change)
+    with_json(change)
 
     text, example = "remove a collection with all in it", "lar recall collections remove notes --yes"
-    remove = _command(below, "remove", "recall_collections", "remove", text, example)
+    remove = add_command(below, "remove", "recall_collections", "remove", text, example)
     remove.add_argument("collection", help=_COLLECTION)
     _with_yes(remove)
 
 
 def _add_memory(actions: Any) -> None:
     text, example = "remember something", "lar recall remember 'Ana takes her tea without sugar' --user ana"
-    remember = _command(actions, "remember", "recall_memory", "remember", text, example)
+    remember = add_command(actions, "remember", "recall_memory", "remember", text, example)
     remember.add_argument("text", nargs="+", help="what to remember")
     remember.add_argument("--kind", choices=get_args(ItemKind), default="fact", help="(default: fact)")
     _with_scope(remember)
@@ -204,39 +198,43 @@ def _add_memory(actions: Any) -> None:
     remember.add_argument(
         "--supersedes", action="append", default=[], metavar="ITEM", help="id of an item that it replaces"
     )
-    _with_json(remember)
+    with_json(remember)
 
     text, example = "forget documents or items for good", "lar recall forget tea.md -c notes"
-    forget = _command(actions, "forget", "recall_forget", "forget", text, example)
+    forget = add_command(actions, "forget", "recall_forget", "forget", text, example)
     forget.add_argument("names", nargs="+", metavar="NAME", help="ids, or names of documents")
     forget.add_argument("-c", "--collection", help="where to look for names (default: everywhere)")
     _with_yes(forget)
-    _with_json(forget)
+    with_json(forget)
 
     text = "write what is remembered as lines of JSON"
-    export = _command(actions, "export", "recall_exchange", "export", text, "lar recall export memory.jsonl")
+    export = add_command(
+        actions, "export", "recall_exchange", "export", text, "lar recall export memory.jsonl"
+    )
     export.add_argument("file", nargs="?", default="-", help="where to (default: stdout)")
     export.add_argument("--force", action="store_true", help="overwrite a file that is there")
 
     text = "take in what `export` wrote"
-    load = _command(actions, "import", "recall_exchange", "load", text, "lar recall import memory.jsonl")
+    load = add_command(actions, "import", "recall_exchange", "load", text, "lar recall import memory.jsonl")
     load.add_argument("file", nargs="?", default="-", help="where from (default: stdin)")
-    _with_json(load)
+    with_json(load)
 
 
 def _add_upkeep(actions: Any) -> None:
     text = "measure how well a collection with judged queries (BEIR layout) is found"
-    evaluate = _command(actions, "eval", "recall_evaluate", "measure", text, "lar recall eval ~/beir/scifact")
+    evaluate = add_command(
+        actions, "eval", "recall_evaluate", "measure", text, "lar recall eval ~/beir/scifact"
+    )
     evaluate.add_argument("folder", help="with corpus.jsonl, queries.jsonl and qrels.tsv or qrels/test.tsv")
     evaluate.add_argument("--model", help="the model that makes vectors (default: models.embedding)")
     evaluate.add_argument("--rerank", metavar="MODEL", help="a cross-encoder, measured as a fourth arm")
     evaluate.add_argument("--whole", action="store_true", help="do not cut documents, as published figures")
     evaluate.add_argument("--language", default="auto", help="ISO 639-1 code (default: found out)")
     evaluate.add_argument("--limit", type=whole, help="queries at most (default: all)")
-    _with_json(evaluate)
+    with_json(evaluate)
 
     text = "check the store, copy it, or put back a copy"
-    doctor = _command(actions, "doctor", "recall_doctor", "doctor", text, "lar recall doctor --repair")
+    doctor = add_command(actions, "doctor", "recall_doctor", "doctor", text, "lar recall doctor --repair")
     group = doctor.add_mutually_exclusive_group()
     group.add_argument("--repair", action="store_true", help="mend what is derived from what is stored")
     group.add_argument("--snapshot", action="store_true", help="copy the database now")
@@ -248,21 +246,7 @@ def _add_upkeep(actions: Any) -> None:
         "--compact", action="store_true", help="make the file smaller; the server must be stopped"
     )
     _with_yes(doctor)
-    _with_json(doctor)
-
-
-def _command(
-    commands: Any, name: str, module: str, function: str, text: str, example: str
-) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(module=module, function=function)
-    return command
+    with_json(doctor)
 
 
 def _with_narrowing(command: argparse.ArgumentParser) -> None:
@@ -292,7 +276,3 @@ def _with_scope(command: argparse.ArgumentParser) -> None:
 
 def _with_yes(command: argparse.ArgumentParser) -> None:
     command.add_argument("--yes", action="store_true", help="do not ask before")
-
-
-def _with_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON for programs")

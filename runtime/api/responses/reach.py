@@ -1,12 +1,13 @@
 """How the routes of responses find a response: by its id, within the tenant of whoever asks."""
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from aiohttp import web
 
 from runtime.api.agents.reach import agents_of
 from runtime.api.query import QueryString
 from runtime.api.reach import tenant_of
+from runtime.api.responses.body import Include
 from runtime.api.responses.errors import response_not_found
 from runtime.api.responses.items_out import ItemWords
 from runtime.api.responses.object import run_id
@@ -17,16 +18,7 @@ from runtime.core.agents.steps import AnyStep, RunRecord
 from runtime.core.errors import NotFound
 from runtime.core.ids import RunId
 
-INCLUDES = (
-    "file_search_call.results",
-    "web_search_call.results",
-    "web_search_call.action.sources",
-    "message.input_image.image_url",
-    "computer_call_output.output.image_url",
-    "code_interpreter_call.outputs",
-    "reasoning.encrypted_content",
-    "message.output_text.logprobs",
-)
+INCLUDES: tuple[Include, ...] = get_args(Include)
 INCLUDE_NAMES = ("include", "include[]")
 """Clients write a list with brackets."""
 
