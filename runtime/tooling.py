@@ -69,6 +69,7 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
             gate=parts.gate,
             publish=tell,
             clock=parts.clock,
+            hosts=parts.fetcher,
             internal=internal,
             address=parts.address,
             answerers=Answerers(

@@ -81,7 +81,21 @@ class Poster(Protocol):
         """Say why a host may not be reached, None where it may."""
 
 
-class Fetcher(Protocol):
+class HostFinder(Protocol):
+    """Says where hosts are, under the rules of the perimeter: for what connects by other means (git, MCP)."""
+
+    async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that may be reached, all judged: connect to these and no others."""
+
+    async def find_chosen(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that a person named in a definition, which policies let connect.
+
+        It may be anywhere but where machines give out their secrets (link-local addresses, the metadata
+        services of clouds).
+        """
+
+
+class Fetcher(HostFinder, Protocol):
     """Fetches under the rules of the perimeter."""
 
     async def fetch(self, request: FetchRequest, folder: Path) -> Fetched | FetchFault:
@@ -89,6 +103,3 @@ class Fetcher(Protocol):
 
     async def check_host(self, host: str, port: int) -> FetchFault | None:
         """Say why a host may not be reached, None where it may: for what connects by other means (git)."""
-
-    async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
-        """Return the addresses of a host that may be reached, all judged: connect to these and no others."""

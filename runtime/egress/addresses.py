@@ -30,6 +30,14 @@ _NOT_PUBLIC: tuple[Network, ...] = (
     ipaddress.IPv6Network("5f00::/16"),
 )
 """What some versions of `ipaddress` take for public."""
+_TELLS_SECRETS: tuple[Network, ...] = (
+    ipaddress.IPv4Network("169.254.0.0/16"),
+    ipaddress.IPv6Network("fe80::/10"),
+    ipaddress.IPv4Network("168.63.129.16/32"),
+    ipaddress.IPv4Network("100.100.100.200/32"),
+    ipaddress.IPv6Network("fd00:ec2::254/128"),
+)
+"""Where the metadata services of clouds answer, which give a machine's credentials to whoever asks on it."""
 
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
@@ -162,6 +170,20 @@ class Perimeter:
             fault = self._judge_address(host, port, address)
             if fault is not None:
                 return fault
+        return None
+
+    def judge_chosen(self, host: str, addresses: Sequence[str]) -> FetchFault | None:
+        """Judge where a host is that a person chose: anywhere but where machines give out their secrets."""
+        if self.grants_name(host):
+            return None
+        for address in map(literal, addresses):
+            if address is None or self.grants_address(address):
+                continue
+            if any(carried(address) in network for network in _TELLS_SECRETS):
+                return refusal(
+                    f"{host} ({address}) is a place where machines give out their secrets; if it really is"
+                    f" a server of yours, add {host} to recall.private_addresses in lar.toml"
+                )
         return None
 
     def _judge_address(self, host: str, port: int, address: Address) -> FetchFault | None:

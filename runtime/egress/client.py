@@ -94,21 +94,13 @@ class GuardedFetcher:
             return fault
         try:
             await self._pass(host, port)
-            with anyio.fail_after(_LOOKUP_LIMIT_S):
-                return tuple(await self._resolver.checked(plain_host(host), port))
         except Denied as denied:
             return denied.fault
-        except TimeoutError:
-            return FetchFault(
-                code="too_slow",
-                message=f"the name service did not answer for {host} within {_LOOKUP_LIMIT_S:g} s;"
-                " try again later",
-            )
-        except OSError:
-            return FetchFault(
-                code="unreachable",
-                message=f"the host name {host} is not known; check its spelling and the network",
-            )
+        return await _looked_up(self._resolver.checked, host, port)
+
+    async def find_chosen(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that a person named; policies have been asked about it already."""
+        return await _looked_up(self._resolver.chosen, host, port)
 
     async def fetch(self, request: FetchRequest, folder: Path) -> Fetched | FetchFault:
         """Get what is at a URL; the body goes to a new file in `folder`. Leaves no file behind on failure."""
@@ -223,6 +215,28 @@ class GuardedFetcher:
             size_bytes=await _store(response, body, request.most_bytes, shown),
             etag=etag,
             last_modified=last_modified,
+        )
+
+
+async def _looked_up(
+    look: Callable[[str, int], Awaitable[list[str]]], host: str, port: int
+) -> tuple[str, ...] | FetchFault:
+    """Return the addresses that a look-up gives, or why there are none."""
+    try:
+        with anyio.fail_after(_LOOKUP_LIMIT_S):
+            return tuple(await look(plain_host(host), port))
+    except Denied as denied:
+        return denied.fault
+    except TimeoutError:
+        return FetchFault(
+            code="too_slow",
+            message=f"the name service did not answer for {host} within {_LOOKUP_LIMIT_S:g} s;"
+            " try again later",
+        )
+    except OSError:
+        return FetchFault(
+            code="unreachable",
+            message=f"the host name {host} is not known; check its spelling and the network",
         )
 
 

@@ -39,12 +39,24 @@ class GuardedResolver(AbstractResolver):
 
     async def checked(self, host: str, port: int) -> list[str]:
         """Return the addresses of a host, all of them allowed."""
-        addresses = await self._lookup(host, port)
-        if not addresses:
-            raise OSError(f"{host} has no address")
+        addresses = await self._found(host, port)
         fault = self._perimeter.judge(host, port, addresses)
         if fault is not None:
             raise Denied(fault)
+        return addresses
+
+    async def chosen(self, host: str, port: int) -> list[str]:
+        """Return the addresses of a host that a person chose, all of them allowed."""
+        addresses = await self._found(host, port)
+        fault = self._perimeter.judge_chosen(host, addresses)
+        if fault is not None:
+            raise Denied(fault)
+        return addresses
+
+    async def _found(self, host: str, port: int) -> list[str]:
+        addresses = await self._lookup(host, port)
+        if not addresses:
+            raise OSError(f"{host} has no address")
         return addresses
 
     async def resolve(

@@ -58,7 +58,7 @@ class Logins:
 
         try:
             with anyio.fail_after(LOGIN_LIMIT_S):
-                transport = remote_transport(member.entry, sign, lambda: None)
+                transport = remote_transport(member.entry, member.outside(sign), lambda: None)
                 # The older handshake waits as long as the person needs; the newer one probes with a limit.
                 async with Client(transport, mode="legacy", client_info=CLIENT, cache=None):
                     login.moved.set()

@@ -18,6 +18,7 @@ import msgspec
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from runtime.core.clock import Clock
+from runtime.core.fetching import HostFinder
 from runtime.core.gate.principals import OWNER, Principal
 from runtime.core.gate.words import Gate, GateResource, Question
 from runtime.core.ids import LOCAL_TENANT, RunId, TenantId
@@ -37,7 +38,7 @@ from runtime.mcp.pinning import Pin, Pins, definition_of, digest_of
 from runtime.mcp.sandbox import Confinement, advice, describe
 from runtime.mcp.stderr_log import StderrLog
 from runtime.mcp.suspicions import strip_deep, strip_hidden
-from runtime.mcp.transports import CLIENT, connection, shown_target
+from runtime.mcp.transports import CLIENT, Outside, Sign, connection, shown_target
 from runtime.mcp.vault import Vault
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class HubParts:
     gate: Gate
     publish: Tell
     clock: Clock
+    hosts: HostFinder
     internal: Mapping[str, MakeServer]
     """Lar's own servers by name, in the order in which their tools are shown."""
     answerers: Answerers = NOBODY
@@ -309,7 +311,13 @@ class Member:
         ruling = await self._parts.gate.rule(Question(principal=OWNER, action="connect", resource=resource))
         if ruling.outcome != "allow":
             raise ConfigInvalid(f"the policies do not let it be connected: {ruling.reason}")
-        return await connection(self.entry, self._parts.home, self.log, self._confinement, self._sign, on_end)
+        return await connection(
+            self.entry, self._parts.home, self.log, self._confinement, self.outside(self._sign), on_end
+        )
+
+    def outside(self, sign: Sign) -> Outside:
+        """Return how the server is reached, if it is remote."""
+        return Outside(self._parts.hosts, sign)
 
     async def _sign(self, url: str) -> Any:
         return await find_auth(self.entry, url, self.vault, os.environ, self.callback)

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio.to_thread
 import httpx2
@@ -16,10 +16,12 @@ import mcp.types as wire
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+from runtime.core.fetching import HostFinder
 from runtime.core.version import __version__
 from runtime.mcp.config import ConfigInvalid, ServerEntry
 from runtime.mcp.naming import file_stem
 from runtime.mcp.noticing import NoticingStream
+from runtime.mcp.perimeter import JudgedTransport
 from runtime.mcp.sandbox import Confinement, Place, confine
 from runtime.mcp.stderr_log import StderrLog
 from runtime.mcp.stdio import Launch, inherited, run_server
@@ -29,6 +31,15 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)  # else it writes every ad
 CLIENT = wire.Implementation(name="lar", version=__version__)
 Sign = Callable[[str], Awaitable[Any]]
 """Given a server's address, returns the authentication of requests to it, or None."""
+
+
+class Outside(NamedTuple):
+    """How remote servers are reached."""
+
+    hosts: HostFinder
+    sign: Sign
+
+
 OWN_HOMES = Path("mcp") / "homes"
 _LINE_FACTOR = 2
 """JSON writes some characters with more bytes than they have."""
@@ -45,7 +56,7 @@ async def connection(
     home: Path,
     log: StderrLog,
     confinement: Confinement,
-    sign: Sign,
+    outside: Outside,
     on_end: Callable[[], None],
 ) -> AbstractAsyncContextManager[Any]:
     """Return a fresh transport to a server. Raises ConfigInvalid where a reference leads nowhere."""
@@ -53,7 +64,7 @@ async def connection(
         raise ConfigInvalid(entry.fault)
     if entry.transport == "stdio":
         return run_server(await anyio.to_thread.run_sync(launch_of, entry, home, log, confinement, on_end))
-    return remote_transport(entry, sign, on_end)
+    return remote_transport(entry, outside, on_end)
 
 
 def limit_bytes(entry: ServerEntry) -> int:
@@ -100,7 +111,7 @@ def shown_target(entry: ServerEntry) -> str:
 
 @asynccontextmanager
 async def remote_transport(
-    entry: ServerEntry, sign: Sign, on_end: Callable[[], None]
+    entry: ServerEntry, outside: Outside, on_end: Callable[[], None]
 ) -> AsyncGenerator[Any, None]:
     """Speak to a remote server while the context lasts. Raises ConfigInvalid, and what connecting raises."""
     config, environment, most_bytes = entry.config, os.environ, limit_bytes(entry)
@@ -110,8 +121,10 @@ async def remote_transport(
     }
 
     tls = await anyio.to_thread.run_sync(httpx2.create_ssl_context)  # reads the system's certificates
+    issuer = "" if config.oauth is None else config.oauth.issuer or ""
+    chosen = {httpx2.URL(each).raw_host.decode("ascii").lower() for each in (url, issuer)}
 
-    own_auth = None if "authorization" in map(str.lower, headers) else await sign(url)
+    own_auth = None if "authorization" in map(str.lower, headers) else await outside.sign(url)
 
     def client(
         headers: dict[str, str] | None = headers,
@@ -123,7 +136,9 @@ async def remote_transport(
             timeout=timeout or httpx2.Timeout(_HTTP_S, read=_SILENCE_S),
             auth=auth or own_auth,
             transport=_Counting(
-                httpx2.AsyncHTTPTransport(verify=tls), most_bytes, is_signed=(auth or own_auth) is not None
+                JudgedTransport(outside.hosts, chosen, tls),
+                most_bytes,
+                is_signed=(auth or own_auth) is not None,
             ),
         )
 

@@ -73,6 +73,9 @@ class FakeFetcher:
     async def check_host(self, host: str, port: int) -> FetchFault | None:
         return None
 
+    async def find_chosen(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        return await self.find_host(host, port)
+
     async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
         return self.hosts.get(host, ("127.0.0.1",))
 

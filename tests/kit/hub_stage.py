@@ -1,7 +1,7 @@
 """A hub over real server processes and servers in memory, with a gate that rules as a test says."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from runtime.core.minting import new_id
 from runtime.core.settings import McpServer, McpSettings
 from runtime.core.tool_facts import ReachFact
 from runtime.core.tools import Asked, Caller, Progressed, TextContent, ToolResult
+from runtime.egress.client import open_fetcher
+from runtime.egress.resolver import Lookup, system_lookup
 from runtime.mcp.asking import NOBODY, Answerers
 from runtime.mcp.hub import McpHub
 from runtime.mcp.members import HubParts
@@ -72,21 +74,26 @@ async def open_stage(
     internal: Mapping[str, Callable[[], Any]] | None = None,
     gate: FakeGate | None = None,
     answerers: Answerers = NOBODY,
+    private: Sequence[str] = (),
+    lookup: Lookup = system_lookup,
 ) -> AsyncIterator[HubStage]:
+    """Open a hub; `private` and `lookup` as in `open_fetcher`."""
     facts: list[ReachFact] = []
     gate = gate or FakeGate()
 
     def publish(fact: ReachFact, tenant: TenantId, run: RunId | None) -> None:
         facts.append(fact)
 
-    parts = HubParts(
-        home=home,
-        settings=McpSettings(servers=dict(servers or {})),
-        gate=gate,
-        publish=publish,
-        clock=SystemClock(),
-        internal=internal or {},
-        answerers=answerers,
-    )
-    async with open_hub(parts) as hub:
-        yield HubStage(hub, gate, facts, home)
+    async with open_fetcher(private, "test", lookup) as hosts:
+        parts = HubParts(
+            home=home,
+            settings=McpSettings(servers=dict(servers or {})),
+            gate=gate,
+            publish=publish,
+            clock=SystemClock(),
+            hosts=hosts,
+            internal=internal or {},
+            answerers=answerers,
+        )
+        async with open_hub(parts) as hub:
+            yield HubStage(hub, gate, facts, home)

@@ -17,7 +17,8 @@ from runtime.mcp.link_words import LinkLimits
 from runtime.mcp.listing import Bell
 from runtime.mcp.sandbox import Confinement
 from runtime.mcp.stderr_log import StderrLog
-from runtime.mcp.transports import CLIENT, connection
+from runtime.mcp.transports import CLIENT, Outside, connection
+from tests.kit.fake_fetcher import FakeFetcher
 
 RAW_SERVER = str(Path(__file__).with_name("raw_mcp_server.py"))
 FREE = Confinement(None, "tests of links run without")
@@ -60,7 +61,7 @@ def link_to(home: Path, config: McpServer, name: str = "raw", **limits: Any) -> 
     listener = Listener()
 
     async def make(on_end: Callable[[], None]) -> Any:
-        return await connection(entry, home, log, FREE, unsigned, on_end)
+        return await connection(entry, home, log, FREE, Outside(FakeFetcher(), unsigned), on_end)
 
     options = {"client_info": CLIENT, "message_handler": Bell()}
     return Link(name, make, listener, LinkLimits(**limits), options), listener

@@ -222,3 +222,25 @@ def test_a_step_from_https_to_http_is_refused_and_the_others_are_not() -> None:
     assert judge_redirect(plain, secure) is None
     assert judge_redirect(secure, secure) is None
     assert judge_redirect(plain, plain) is None
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "168.63.129.16", "fd00:ec2::254"]
+)
+def test_a_chosen_host_may_not_be_where_machines_give_out_their_secrets(address: str) -> None:
+    fault = Perimeter().judge_chosen("metadata.test", [address])
+
+    assert fault is not None
+    assert "recall.private_addresses" in fault.message
+    assert Perimeter(["metadata.test"]).judge_chosen("metadata.test", [address]) is None
+    assert (
+        Perimeter(["169.254.0.0/16", "fe80::/10", "168.63.129.16", "fd00:ec2::254"]).judge_chosen(
+            "metadata.test", [address]
+        )
+        is None
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "192.168.1.2", "100.64.0.1", "::1", "8.8.8.8"])
+def test_a_chosen_host_may_be_on_this_machine_or_in_its_network(address: str) -> None:
+    assert Perimeter().judge_chosen("server.lan", [address]) is None
