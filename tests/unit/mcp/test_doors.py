@@ -104,7 +104,7 @@ async def test_a_call_that_its_client_gives_up_is_cancelled_at_once(
                 tasks.start_soon(opened.call_tool, "echo_sleep", {})
                 await stage.hub.sleeping.wait()
                 tasks.cancel_scope.cancel()
-            with anyio.fail_after(0.3):
+            with anyio.fail_after(5):
                 await stage.hub.cancelled.wait()
             again = await opened.call_tool("echo_say", {"text": "still here"})
             assert again.structured_content == {"said": "owner says still here"}

@@ -228,7 +228,7 @@ async def test_a_cancelled_job_ends_the_look_at_once_and_the_place_is_looked_at_
         assert source.job is not None
         assert (await stage.sources.sync(LOCAL_TENANT, source.id)).id == source.job
         job = await stage.stage.ingestion.jobs.cancel(LOCAL_TENANT, source.job)
-        with anyio.fail_after(1):
+        with anyio.fail_after(5):
             while stage.origin.at_once:
                 await anyio.lowlevel.checkpoint()
         await stage.sources.pause(LOCAL_TENANT, source.id, is_paused=True)  # waits until it is settled
