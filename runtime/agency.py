@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from runtime.api.responses.sealing import load_sealer
 from runtime.core.agent_facts import AgentFact, AnyAgentFact
 from runtime.core.agents.asking import Asker
 from runtime.core.agents.book import FileBook
@@ -28,6 +30,7 @@ from runtime.core.agents.hosted.file_search import FileSearch
 from runtime.core.agents.hosted.web_search import WebSearch
 from runtime.core.agents.hub_tools import HubTools
 from runtime.core.agents.lending import Lending
+from runtime.core.agents.loans import Loans
 from runtime.core.agents.parts import AgentParts
 from runtime.core.agents.people import Desk, People
 from runtime.core.agents.pictures import PictureFiles
@@ -38,6 +41,7 @@ from runtime.core.agents.runs import RunService
 from runtime.core.agents.skills import SkillTool
 from runtime.core.agents.starting import Stage, Starter
 from runtime.core.agents.tool_search import find_tools
+from runtime.core.agents.triggers.looking import Looks
 from runtime.core.agents.triggers.service import TriggerService
 from runtime.core.agents.triggers.starts import Starts
 from runtime.core.bus import Bus
@@ -51,6 +55,8 @@ from runtime.core.ports import Models
 from runtime.core.recall import Recall
 from runtime.core.settings import Settings
 from runtime.core.toolbox import OpenToolbox
+from runtime.mcp.secret_box import HomeSecretBox
+from runtime.recall.agents.care import AgentStoreCare
 from runtime.recall.agents.record_store import DuckRecords
 from runtime.recall.agents.run_store import DuckRunStore
 from runtime.recall.agents.session_store import DuckSessions
@@ -99,6 +105,7 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
     people = People(cast("Desk", parts.gate.approvals))  # the desk of a server is an ApprovalDesk
     source = HubTools(parts.tools, parts.settings.agents.max_result_characters, parts.gate.approvals)
     book = FileBook(parts.home, _looker(parts.models))
+    sealer = await anyio.to_thread.run_sync(load_sealer, parts.home)
     async with anyio.create_task_group() as tasks:
         runner_parts = RunnerParts(
             store=store,
@@ -112,6 +119,7 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
             search=find_tools,
             mint=new_id,
             pictures=PictureFiles(parts.recall.files).load,
+            loans=Loans(records, sealer),
         )
         runs = RunService(
             runner_parts, sessions=sessions, children=children, tasks=tasks, settings=parts.settings.agents
@@ -125,6 +133,8 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
             triggers = _triggers(parts, book, runs, starter, records, sessions)
             tasks.start_soon(triggers.run_forever)
             tasks.start_soon(_consolidator(parts, book, runs, records).run_forever)
+            care = AgentStoreCare(parts.database, parts.clock, parts.settings.agents.snapshots)
+            tasks.start_soon(care.copy_forever)
             yield Agency(
                 AgentParts(
                     runs=runs,
@@ -134,6 +144,8 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
                     book=book,
                     starter=starter,
                     triggers=triggers,
+                    secrets=HomeSecretBox(parts.home),
+                    care=care,
                 ),
                 runs.stop,
                 Lending(source, runs, tasks),
@@ -161,7 +173,7 @@ def _starter(
             turn_tokens=parts.settings.agents.turn_tokens,
             tool_share=parts.settings.mcp.tool_share,
             context_of=_contexts(parts.models),
-            recaller=RecallRecaller(parts.recall),
+            recaller=RecallRecaller(parts.recall, parts.gate.gate),
         )
     )
 
@@ -188,7 +200,9 @@ def _triggers(
         parts.bus.publish(cast("AnyAgentFact", fact), tenant=tenant, run_id=run)
 
     starts = Starts(starter, runs, records, sessions, parts.clock, tell)
-    return TriggerService(book, starts, runs, parts.recall.collections, parts.bus, parts.clock)
+    collections, documents = parts.recall.collections, parts.recall.documents
+    looks = Looks(records, starts, collections, documents, parts.clock)
+    return TriggerService(book, starts, runs, collections, parts.bus, parts.clock, looks=looks)
 
 
 def _consolidator(parts: AgencyParts, book: FileBook, runs: RunService, records: Records) -> Consolidator:
@@ -203,7 +217,7 @@ def _hosted(parts: AgencyParts, records: Records) -> Mapping[str, HostedTool]:
         "read_skill": SkillTool(),
         "read_board": board,
         "write_board": board,
-        "file_search": FileSearch(parts.recall.searcher),
+        "file_search": FileSearch(parts.recall, parts.gate.gate),
         "web_search": WebSearch(parts.fetcher, parts.settings.agents.search_url),
         "code_interpreter": CodeInterpreter(parts.sandboxes, parts.gate.gate),
     }

@@ -50,6 +50,7 @@ from runtime.core.settings import Settings
 from runtime.core.version import __version__
 from runtime.egress.client import open_fetcher
 from runtime.faces import Inner, open_faces
+from runtime.recall.agents.care import SNAPSHOTS_FOLDER
 from runtime.recall.database import Database, open_database
 from runtime.recall.journal import MIGRATIONS, DuckJournal
 from runtime.recall.opening import Given, open_recall
@@ -58,6 +59,11 @@ logger = logging.getLogger(__name__)
 
 DATABASE_FILE = "lar.duckdb"
 RECALL_FOLDER = "recall"
+_WAY_OUT = (
+    "'lar doctor --restore latest' puts back the newest copy, 'lar doctor --snapshots' lists them all; "
+    "'lar doctor --set-aside' begins anew without runs and conversations. "
+    "Both keep what is there under another name."
+)
 _DRAIN_LIMIT_S = 5.0
 """For the last facts to reach the disk when the server stops."""
 
@@ -114,7 +120,12 @@ async def open_server(launch: Launch) -> AsyncIterator[Bound]:
     await anyio.to_thread.run_sync(keys.reload)
     check_bind(launch.settings.server, has_keys=keys.has_any())
     async with (
-        open_database(launch.home / DATABASE_FILE, MIGRATIONS) as database,
+        open_database(
+            launch.home / DATABASE_FILE,
+            MIGRATIONS,
+            way_out=_WAY_OUT,
+            snapshots=launch.home / SNAPSHOTS_FOLDER,
+        ) as database,
         _open_bus(DuckJournal(database)) as (bus, journal),
         anyio.create_task_group() as tasks,
     ):

@@ -19,9 +19,11 @@ from runtime.api.deps import ApiDeps
 from runtime.api.keys import KeyStore
 from runtime.api.metrics import Metrics
 from runtime.api.openai.services import Services, make_services
+from runtime.api.openai.webhook_sealing import seal_kept
 from runtime.api.openai.webhook_service import configured_endpoints
 from runtime.api.prompt_book import PromptBook
 from runtime.api.prompts import PROMPTS
+from runtime.api.responses.files_in import DOCUMENT_LIMIT_BYTES, ReadText
 from runtime.api.responses.hosting import HostingParts, RequestTools
 from runtime.api.responses.hosting_servers import RequestServers
 from runtime.api.responses.parts import ResponseParts
@@ -34,15 +36,19 @@ from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.clock import SystemClock
 from runtime.core.driver import Runs
+from runtime.core.errors import Fault
 from runtime.core.events import ServerStarted
 from runtime.core.fetching import Fetcher, Poster
 from runtime.core.gate.policy_words import GateParts
+from runtime.core.knowledge import DocumentFault
 from runtime.core.recall import Recall
-from runtime.core.settings import Settings
+from runtime.core.settings import RecallSettings, Settings
 from runtime.core.version import __version__
 from runtime.instance import remove_instance, write_instance
 from runtime.recall.database import Database
 from runtime.recall.journal import DuckJournal
+from runtime.recall.parse.limits import Limits
+from runtime.recall.parse.reader import Reader, open_reader
 from runtime.tool_parts import ToolParts, ToolsOnDemand
 
 
@@ -86,14 +92,19 @@ async def open_faces(inner: Inner, tasks: TaskGroup) -> AsyncIterator[Bound]:
     tools = ToolsOnDemand(_tool_parts(inner, metrics, place))
     sandboxes = ContainerKeeper(inner.home, SystemClock())
     parts = _agency_parts(inner, tools, sandboxes)
-    async with anyio.create_task_group() as toolbox, open_agents(parts) as agency:
+    async with (
+        open_reader(inner.settings.recall.readers) as reader,
+        anyio.create_task_group() as toolbox,
+        open_agents(parts) as agency,
+    ):
         place.agents = agency.parts
         toolbox.start_soon(tools.run_forever)
         toolbox.start_soon(sandboxes.run_forever)
         deps = _deps(inner, metrics, place, tools, agency)
-        responses = await _response_parts(inner, agency, sandboxes)
+        responses = await _response_parts(inner, agency, sandboxes, reader)
         app = create_app(deps, responses)
         app[PROMPTS] = PromptBook(inner.home)
+        await seal_kept(agency.parts.records, agency.parts.secrets)
         services = _services(inner, deps, responses, agency)
         services.give_to(app)
         toolbox.start_soon(services.run_forever)
@@ -165,17 +176,37 @@ def _deps(
     )
 
 
-async def _response_parts(inner: Inner, agency: Agency, sandboxes: ContainerKeeper) -> ResponseParts:
+async def _response_parts(
+    inner: Inner, agency: Agency, sandboxes: ContainerKeeper, reader: Reader
+) -> ResponseParts:
     sealer = await anyio.to_thread.run_sync(load_sealer, inner.home)
     hosting = HostingParts(
         servers=RequestServers(agency.lending, inner.gate.gate),
         gate=inner.gate.gate,
-        collections=inner.recall.collections,
-        files=inner.recall.files,
+        recall=inner.recall,
         searches_web=bool(inner.settings.agents.search_url),
         sandboxes=sandboxes,
     )
-    return ResponseParts(sealer=sealer, prompts=PromptBook(inner.home), hosting=RequestTools(hosting))
+    return ResponseParts(
+        sealer=sealer,
+        prompts=PromptBook(inner.home),
+        hosting=RequestTools(hosting),
+        read_text=_text_reader(reader, inner.settings.recall),
+        fetcher=inner.fetcher,
+    )
+
+
+def _text_reader(reader: Reader, settings: RecallSettings) -> ReadText:
+    """Return what reads the documents of requests, in children of its own."""
+    limits = Limits(size_bytes=DOCUMENT_LIMIT_BYTES, time_s=settings.read_limit_s)
+
+    async def read(path: Path, name: str, media_type: str | None) -> str | Fault:
+        parsed = await reader.read(path, name, media_type, limits)
+        if isinstance(parsed, DocumentFault):
+            return Fault(code="invalid_request", message=parsed.message)
+        return parsed.text
+
+    return read
 
 
 def _services(inner: Inner, deps: ApiDeps, responses: ResponseParts, agency: Agency) -> Services:

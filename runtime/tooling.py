@@ -50,6 +50,7 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
                 home=parts.home,
                 clock=parts.clock,
                 recall=parts.recall,
+                gate=parts.gate,
                 runs=parts.runs,
                 models=parts.models,
                 fetcher=parts.fetcher,

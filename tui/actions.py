@@ -33,6 +33,8 @@ Need = Literal[
     "live_run",
     "step",
     "asked",
+    "chat_ask",
+    "chat_run",
 ]
 
 
@@ -60,6 +62,8 @@ class Action(NamedTuple):
     """Whether the text field itself acts on the key, so that nothing is bound."""
     letter: str = ""
     """Its key in the Go strip."""
+    hint_screens: tuple[Screen, ...] = ()
+    """Whose footers have it; empty: all where it makes sense."""
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -92,12 +96,52 @@ ACTIONS: tuple[Action, ...] = (
         rank=5,
         is_field_key=True,
     ),
+    Action(
+        "chat.approve",
+        "chat",
+        "Approve what the agent waits for…",
+        ("ctrl+o", "a"),
+        "approve",
+        ("chat",),
+        "chat_ask",
+        "approve",
+        2,
+    ),
+    Action(
+        "chat.deny",
+        "chat",
+        "Deny what the agent waits for…",
+        ("ctrl+b", "d"),
+        "deny",
+        ("chat",),
+        "chat_ask",
+        "deny",
+        3,
+    ),
+    Action(
+        "chat.run", "chat", "Show every step of the agent", ("f8",), "run", ("chat",), "chat_run", "steps", 7
+    ),
     Action("chat.new", "chat", "New chat", ("ctrl+n",), "new_chat", hint="new", rank=8),
-    Action("chat.model", "chat", "Talk to another model…", ("f5",), "pick_model", rank=9),
+    Action(
+        "chat.model",
+        "chat",
+        "Talk to another model or an agent…",
+        ("f5",),
+        "pick_model",
+        hint="talk to",
+        hint_screens=("chat",),
+        rank=9,
+    ),
     Action("chat.copy", "chat", "Copy the last answer", ("y",), "copy_answer", ("chat",), "answer"),
     Action("chat.copy_all", "chat", "Copy the whole chat", ("Y",), "copy_chat", ("chat",), "conversation"),
     Action(
-        "chat.thoughts", "chat", "Show or hide thoughts", ("ctrl+t",), "thoughts", ("chat",), "conversation"
+        "chat.thoughts",
+        "chat",
+        "Show or hide thoughts and results",
+        ("ctrl+t",),
+        "thoughts",
+        ("chat",),
+        "conversation",
     ),
     Action(
         "chat.newest", "chat", "Go to the newest line", ("ctrl+end", "G"), "newest", ("chat",), "conversation"
@@ -223,7 +267,8 @@ ACTIONS: tuple[Action, ...] = (
         "agents.open", "agents", "Give a task, or open", ("enter",), "open", ("agents",), "listed", "open", 1
     ),
     Action("agents.task", "agents", "Give it a task…", ("t",), "task", ("agents",), "agent", "task", 2),
-    Action("agents.pause", "agents", "Pause or resume", ("p",), "pause", ("agents",), "agent", "pause", 3),
+    Action("agents.chat", "agents", "Chat with it", ("c",), "chat", ("agents",), "agent", "chat", 3),
+    Action("agents.pause", "agents", "Pause or resume", ("p",), "pause", ("agents",), "agent", "pause", 4),
     Action("agents.look", "agents", "Look again", ("r",), "look", ("agents",), hint="refresh", rank=9),
     Action("run.fold", "run", "Show or hide more", ("enter", "space"), "fold", ("run",), "step", "more", 1),
     Action(
@@ -320,6 +365,7 @@ def _is_chord(key: str) -> bool:
 def hints(context: Context) -> list[Action]:
     """Return the actions of the footer, the most useful first."""
     found = [action for action in ACTIONS if action.hint and is_enabled(action, context)]
+    found = [action for action in found if not action.hint_screens or context.screen in action.hint_screens]
     return sorted(found, key=lambda action: action.rank)
 
 

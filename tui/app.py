@@ -19,13 +19,17 @@ from tui.clock import Clock, SystemClock
 from tui.effects import Effects
 from tui.effects_agents import AgentEffects
 from tui.effects_reach import ReachEffects
+from tui.effects_talk import TalkEffects
+from tui.errands import Crew, Errands
 from tui.feed import Feed
 from tui.modes import MODES
 from tui.ports import Source
 from tui.screens.base import LarScreen, LiveDialog
 from tui.state import Chat, Level, Toast, ViewState, due, is_moving, wanted_install
+from tui.talk_agents import StopAsked
 from tui.theme import DARK, DEFAULTS, THEMES
 from tui.view import Cleared, InstallAsked, Message, Sent, Stopped, reduce
+from tui.words import clean
 
 FRAME_S = 1 / 15
 """Between two drawings: the eye reads no faster, and each one costs."""
@@ -73,7 +77,15 @@ class LarApp(App[int], inherit_bindings=False):
         self._effects = Effects(source, self.clock, self.dispatch)
         self.reach = ReachEffects(source, self.clock, self.dispatch)
         self.agency = AgentEffects(source, self.clock, self.dispatch)
-        self._followed = ""
+        self._talk = TalkEffects(source, self.clock, self.dispatch)
+        self._errands = Errands(
+            Crew(self.reach, self.agency, self._talk),
+            look=lambda: self.view,
+            take=self._take_note,
+            begin=self.begin,
+            running=self._groups_at_work,
+            end=self._cancel_group,
+        )
         self._frame_s = frame_s
         self._frame: Timer | None = None
         self._drawn_for_s = 0.0
@@ -125,7 +137,10 @@ class LarApp(App[int], inherit_bindings=False):
         if exchange is not None:
             view = self.view
             self.view = reduce(view, Sent(id=exchange.id, at=self.clock.monotonic()))
-            self.run_worker(self._effects.answer(view, exchange), name="answer", group="answer")
+            if exchange.agent:
+                self.run_worker(self._talk.ask(view.chat, exchange), name="talk", group="talk")
+            else:
+                self.run_worker(self._effects.answer(view, exchange), name="answer", group="answer")
 
         model = wanted_install(self.view)
         if model is not None:
@@ -134,31 +149,21 @@ class LarApp(App[int], inherit_bindings=False):
         if self.view.is_stale and not any(each.group == "refresh" for each in self.workers):
             self.run_worker(self._feed.refresh(), name="refresh", group="refresh")
 
-        self._list_what_is_wanted()
+        self._errands.run()
         for toast in self.view.toasts:
             if toast.id > self._told:
                 self._told = toast.id
                 self._tell(toast)
 
-    def _list_what_is_wanted(self) -> None:
-        if self.view.link.phase != "live":
-            return
+    def _take_note(self, message: Message) -> None:
+        """Tell the reducer what is being done about the view."""
+        self.view = reduce(self.view, message)
 
-        asks, tools, opened = self.view.asks, self.view.tools, self.view.opened
-        running = {each.group for each in self.workers if not each.is_finished}
-        if (asks.approvals_want.is_open or asks.questions_want.is_open) and "asks" not in running:
-            self.run_worker(self.reach.list_asks(lambda: self.view.asks), name="asks", group="asks")
-        if tools.want.is_open and "tools" not in running:
-            self.run_worker(self.reach.list_tools(lambda: self.view.tools), name="tools", group="tools")
-        if self.view.agents.want.is_open and "agents" not in running:
-            self.run_worker(self.agency.list_agents(lambda: self.view.agents), name="agents", group="agents")
-        if opened.want.is_open and "steps" not in running:
-            self.run_worker(self.agency.read_run(lambda: self.view.opened), name="steps", group="steps")
-        if opened.id != self._followed and opened.info is not None:
-            self._followed = opened.id
-            self.workers.cancel_group(self, "follow")
-            if not opened.info.is_over:
-                self.run_worker(self.agency.follow(opened.id), name="follow", group="follow")
+    def _groups_at_work(self) -> set[str]:
+        return {each.group for each in self.workers if not each.is_finished}
+
+    def _cancel_group(self, group: str) -> None:
+        self.workers.cancel_group(self, group)
 
     def _tell(self, toast: Toast) -> None:
         """Show a toast, unless the screen that shows the thing itself is open."""
@@ -226,8 +231,11 @@ class LarApp(App[int], inherit_bindings=False):
     def stop_answer(self) -> bool:
         """Stop the answer that is coming; False when there is none."""
         exchange = self.view.chat.open
-        if exchange is None:
+        if exchange is None or exchange.is_stopping:
             return False
+        if exchange.agent:
+            self.dispatch(StopAsked(exchange=exchange.id))
+            return True
 
         self.workers.cancel_group(self, "answer")
         self.dispatch(Stopped(id=exchange.id, at=self.clock.monotonic()))
@@ -278,8 +286,15 @@ class LarApp(App[int], inherit_bindings=False):
         self.go_to(self.previous_mode)
 
     def do_new_chat(self) -> None:
-        """Begin a new chat; the draft stays."""
-        self.stop_answer()
+        """Begin a new chat; the draft stays. A model stops, an agent goes on."""
+        at_work = self.view.chat.open
+        if at_work is not None and at_work.agent:
+            text = (
+                f"{at_work.agent} goes on with what it does: {key_name(BY_ID['go.agents'].keys[0])} shows it"
+            )
+            self.notify(clean(text), markup=False)
+        else:
+            self.stop_answer()
         self.dispatch(Cleared())
         self.go_to("chat")
 
@@ -338,7 +353,7 @@ class LarApp(App[int], inherit_bindings=False):
         self._open(HelpScreen(self.lar_screen))
 
     def do_pick_model(self) -> None:
-        """Open the list of models."""
+        """Open the list of models and agents."""
         from tui.screens.models import ModelPicker
 
         self._open(ModelPicker(self))

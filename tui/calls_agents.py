@@ -1,5 +1,6 @@
 """The plain requests about agents and their runs: where they go and what comes back. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ RUNS_LISTED = 200
 """The newest; `lar agents runs` has the others."""
 REASON_LENGTH = 500
 """As much as the server takes."""
+ITEMS_TOLD = 20
+"""That a conversation takes at once."""
 REPLAY_S = 60.0
 """A long run is lived again step by step."""
 
@@ -34,6 +37,12 @@ class StepList(msgspec.Struct, frozen=True):
     steps: tuple[RunStep, ...]
 
 
+class SessionInfo(msgspec.Struct, frozen=True):
+    """A conversation on the server."""
+
+    id: str
+
+
 def list_agents() -> Call[AgentList]:
     """Ask for the agents."""
     return Call("GET", "/api/agents", AgentList)
@@ -53,6 +62,23 @@ def pause_agent(name: str, *, is_paused: bool) -> Call[AgentInfo]:
 def start_run(name: str, task: str) -> Call[RunInfo]:
     """Give an agent a task; it goes on when the console is gone."""
     return Call("POST", f"/api/agents/{quote(name, safe='')}/runs", RunInfo, {"input": task})
+
+
+def begin_session(items: Sequence[dict[str, Any]]) -> Call[SessionInfo]:
+    """Begin a conversation in which agents go on, with what was said before."""
+    return Call("POST", "/v1/conversations", SessionInfo, {"items": list(items)})
+
+
+def tell_session(session: str, items: Sequence[dict[str, Any]]) -> Call[None]:
+    """Add to a conversation what was said outside it."""
+    path = f"/v1/conversations/{quote(session, safe='')}/items"
+    return Call("POST", path, type(None), {"items": list(items)})
+
+
+def talk_to_agent(name: str, question: str, session: str) -> Call[RunInfo]:
+    """Ask an agent in a conversation; it goes on when the console is gone."""
+    body = {"input": question, "session": session}
+    return Call("POST", f"/api/agents/{quote(name, safe='')}/runs", RunInfo, body)
 
 
 def show_run(run: str) -> Call[RunInfo]:

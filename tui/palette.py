@@ -10,7 +10,9 @@ from textual.content import Content
 from runtime.core.ids import ModelId
 from tui.actions import ACTIONS, GROUPS, is_enabled, key_name
 from tui.app import LarApp
+from tui.revealed import reveal
 from tui.state import can_chat
+from tui.talk_agents import AgentChosen
 from tui.theme import THEMES
 from tui.view import ModelChosen
 
@@ -65,6 +67,10 @@ class LarCommands(Provider):
             if can_chat(model)
         ]
         commands += [
+            _Command(f"agent: Talk to {reveal(agent.name)}", "", partial(_talk_to_agent, app, agent.name))
+            for agent in app.view.agents.agents
+        ]
+        commands += [
             _Command(f"theme: {theme.name}", "", partial(setattr, app, "theme", theme.name))
             for theme in THEMES
         ]
@@ -75,6 +81,11 @@ def _line(title: Content, command: _Command) -> Content:
     """Return a command in one line: what it does, then its key."""
     gap = " " * max(2, _TITLE_WIDTH - title.cell_length)
     return Content.assemble(title, gap, (command.more, "$secondary"))
+
+
+def _talk_to_agent(app: LarApp, name: str) -> None:
+    app.dispatch(AgentChosen(name=name))
+    app.go_to("chat")
 
 
 def _talk_to(app: LarApp, model: ModelId) -> None:

@@ -110,11 +110,23 @@ class Toast(msgspec.Struct, frozen=True, kw_only=True):
     """The screen that shows it; not told there, and told with its key elsewhere."""
 
 
+class Aside(msgspec.Struct, frozen=True, kw_only=True):
+    """What the person says to an agent while it works, until the run has it among its steps."""
+
+    id: int
+    text: str
+    is_sent: bool = False
+    is_taken: bool = False
+    """Whether the server has it: the agent hears it before its next turn."""
+
+
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """A question and what became of it."""
 
     id: int
     model: ModelId
+    agent: str = ""
+    """Who is asked; empty: the model itself."""
     question: str
     status: Status = "queued"
     answer: str = ""
@@ -133,6 +145,12 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     trouble: Trouble | None = None
     refusals: int = 0
     """How often the server said: not yet."""
+    run: OpenRun = OpenRun()
+    """Of an agent: what it does."""
+    asides: tuple[Aside, ...] = ()
+    is_stopping: bool = False
+    """Of an agent: the person wants it to stop."""
+    is_stop_sent: bool = False
 
     @property
     def first_token_s(self) -> float | None:
@@ -161,6 +179,12 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     """The conversation on screen. `model` is empty until it is known."""
 
     model: ModelId
+    agent: str = ""
+    """The agent that is talked to; empty: the model."""
+    session: str = ""
+    """The conversation on the server in which agents go on; empty until the first is asked."""
+    told: int = 0
+    """The newest exchange with a model that this conversation knows of."""
     exchanges: tuple[Exchange, ...] = ()
     next_id: int = 1
     asked_installs: frozenset[ModelId] = frozenset()
@@ -236,13 +260,16 @@ def due(view: ViewState) -> Exchange | None:
     chat = view.chat
     if view.link.phase != "live" or view.is_stale or chat.open is not None or not chat.queued:
         return None
-    return chat.queued[0] if is_ready(find_model(view, chat.queued[0].model)) else None
+
+    first = chat.queued[0]
+    # Which of its models an agent asks, and what it does while one is installed, is the server's to say.
+    return first if first.agent or is_ready(find_model(view, first.model)) else None
 
 
 def wanted_install(view: ViewState) -> ModelId | None:
     """Return the model to install without being asked: the chat's own, once."""
     model = chat_model(view)
-    if view.link.phase != "live" or model is None or model.stage != "available":
+    if view.link.phase != "live" or view.chat.agent or model is None or model.stage != "available":
         return None
     return None if model.id in view.chat.asked_installs else model.id
 

@@ -204,7 +204,8 @@ def _turn(fact: TurnFact, run: str) -> Told:
         case SeqStarted():
             return Told(run, f"reads {tally(fact.prompt_tokens)} tokens")
         case SeqDelta():
-            return Told(run, fact.text, fold=f"delta {run} {fact.index}")
+            text = fact.text or f"{tally(fact.tokens)} tokens without text"
+            return Told(run, text, fold=f"delta {run} {fact.index}")
         case SeqFinished():
             first = "" if fact.first_token_s is None else f", first after {span(fact.first_token_s)}"
             used = _usage(fact.usage.prompt_tokens, fact.usage.completion_tokens)

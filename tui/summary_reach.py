@@ -68,6 +68,8 @@ def _tool(fact: ToolRequested | ToolStarted | ToolProgressed | ToolFinished | To
             end = "an error" if fact.is_error else "done"
             text = f"{end} in {span(fact.took_s)}, {tally(fact.result_bytes)} bytes"
             return Told(fact.call, text, "warn" if fact.is_error else "good")
+        case ToolFailed() if fact.code == "asked":
+            return Told(fact.call, "waits for a person", "warn")
         case ToolFailed():
             return Told(fact.call, f"{fact.code}: {fact.message}", "bad")
 

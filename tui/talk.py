@@ -21,7 +21,7 @@ def ask(chat: Chat, text: str) -> Chat:
     if not question:
         return chat
 
-    exchange = Exchange(id=chat.next_id, model=chat.model, question=question)
+    exchange = Exchange(id=chat.next_id, model=chat.model, agent=chat.agent, question=question)
     return replace(chat, exchanges=(*chat.exchanges, exchange), next_id=chat.next_id + 1)
 
 
@@ -62,11 +62,19 @@ def withdraw(chat: Chat, exchange_id: int) -> Chat:
 
 def clear(chat: Chat) -> Chat:
     """Begin anew; ids go on, so that a late piece finds nothing."""
-    return replace(chat, exchanges=())
+    return replace(chat, exchanges=(), session="", told=0)
 
 
 def choose_model(chat: Chat, model: ModelId) -> Chat:
     """Talk to another model; what waits goes to it."""
+    moved = tuple(
+        replace(each, model=model, agent="") if each.status == "queued" else each for each in chat.exchanges
+    )
+    return replace(chat, model=model, agent="", exchanges=moved)
+
+
+def know_model(chat: Chat, model: ModelId) -> Chat:
+    """Know the server's default model; what was asked before goes to whom it was for."""
     moved = tuple(replace(each, model=model) if each.status == "queued" else each for each in chat.exchanges)
     return replace(chat, model=model, exchanges=moved)
 

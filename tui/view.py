@@ -51,7 +51,24 @@ from tui.ports import ChatPiece
 from tui.reach import Asks, Tools
 from tui.state import Link, Row, Server, Trouble, ViewState
 from tui.summary import row_of
-from tui.talk import ask, choose_model, clear, come, send, stop, withdraw
+from tui.talk import ask, choose_model, clear, come, know_model, send, stop, withdraw
+from tui.talk_agents import (
+    AgentChosen,
+    AgentTalk,
+    AsideRefused,
+    AsideSent,
+    AsideTaken,
+    RunBegun,
+    SessionTold,
+    StopAsked,
+    StopRefused,
+    StopSent,
+    forget_runs,
+    look_again,
+    say_aside,
+    tell_exchange_runs,
+    tell_talk,
+)
 from tui.toasts import with_toast
 from tui.tooling import (
     ServerBusy,
@@ -93,7 +110,7 @@ class LinkDropped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The person sent a question; it is queued until `due` says otherwise."""
+    """The person sent a question; it is queued until `due` says otherwise, or said to the agent at work."""
 
     text: str
 
@@ -174,6 +191,7 @@ Message = (
     | ToolMessage
     | AgencyMessage
     | FollowMessage
+    | AgentTalk
 )
 ServerMessage = Snapshot | Arrived | LinkDropped | InstallAsked | InstallAnswered | ActionFailed
 ChatMessage = Asked | Sent | Came | Stopped | Withdrawn | Cleared | ModelChosen
@@ -202,7 +220,20 @@ def reduce(view: ViewState, message: Message) -> ViewState:
         case (
             RunChosen() | RunWanted() | StepsCame() | RunRefused() | Happened() | FollowLost() | RunReplayed()
         ):
-            return replace(view, opened=tell_run(view.opened, message))
+            chat = tell_exchange_runs(view.chat, message)
+            return replace(view, opened=tell_run(view.opened, message), chat=chat)
+        case (
+            AgentChosen()
+            | SessionTold()
+            | RunBegun()
+            | StopAsked()
+            | StopSent()
+            | StopRefused()
+            | AsideSent()
+            | AsideTaken()
+            | AsideRefused()
+        ):
+            return replace(view, chat=tell_talk(view.chat, message))
         case _:
             return _listen(view, message)
 
@@ -231,7 +262,8 @@ def _talk(view: ViewState, message: ChatMessage) -> ViewState:
     chat = view.chat
     match message:
         case Asked():
-            return replace(view, chat=ask(chat, message.text))
+            aside = say_aside(chat, message.text)
+            return replace(view, chat=ask(chat, message.text) if aside is None else aside)
         case Sent():
             return replace(view, chat=send(chat, message.id, message.at))
         case Came():
@@ -260,18 +292,18 @@ def _snapshot(view: ViewState, state: ServerState, at: float) -> ViewState:
     if state.seq < view.seen:
         # Another history began (a server with another journal): nothing of the old one is true.
         view = replace(view, seen=0, rows=(), runs=(), jobs=(), asks=Asks(), tools=Tools())
-        view = replace(view, agents=Agents(), opened=OpenRun())
+        view = replace(view, agents=Agents(), opened=OpenRun(), chat=forget_runs(view.chat))
 
     idle = {model.id for model in state.models if not model.running and not model.waiting}
     busy = tuple(run for run in view.runs if run.seq > state.seq or run.model not in idle)
-    chat = view.chat
+    chat = look_again(view.chat)
     if not chat.model and state.models:
         chosen = next((each for each in state.models if each.is_default), state.models[0])
-        chat = choose_model(chat, chosen.id)
+        chat = know_model(chat, chosen.id)
 
     return replace(
         view,
-        link=Link(phase="live", since=at),
+        link=view.link if view.link.phase == "live" else Link(phase="live", since=at),
         server=Server(version=state.version, address=state.address, started_at=state.started_at),
         models=state.models,
         runs=busy,

@@ -57,6 +57,11 @@ def tally(count: int) -> str:
     return f"{count / 1_000_000:.1f}M"
 
 
+def counted(count: int, thing: str) -> str:
+    """Return so many of a thing: `1 turn`, `2 turns`."""
+    return f"{tally(count)} {thing}{'' if count == 1 else 's'}"
+
+
 def context_size(tokens: int) -> str:
     """Return a context in the units in which contexts are told: `4k`, `128k`."""
     return str(tokens) if tokens < 1024 else f"{tokens // 1024}k"

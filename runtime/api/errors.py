@@ -73,6 +73,7 @@ ANSWERS: dict[FaultCode, Answer] = {
     "conflict": Answer(409, _INVALID, "conflict", False),
     "store_full": Answer(507, _SERVER, "store_full", False),
     "store_damaged": Answer(500, _SERVER, "store_damaged", False),
+    "secrets_locked": Answer(503, _SERVER, "secrets_locked", True),
     "internal_error": Answer(500, _SERVER, "internal_error", False),
 }
 """The one table. 4xx: the request is at fault; 429: come later; 5xx: this side is."""

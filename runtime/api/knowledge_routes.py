@@ -1,11 +1,10 @@
-"""The routes of recall in one table, each behind the gate: OpenAI's, LocalRecall's, Lar's own.
+"""The routes of recall in one table: OpenAI's, LocalRecall's, Lar's own.
 
 Static paths come before those with a name in the same place, since the first that fits is taken.
 """
 
 import re
 
-from runtime.api.gate.passing import guard_recall
 from runtime.api.localrecall import collections as localrecall_collections
 from runtime.api.localrecall import entries as localrecall_entries
 from runtime.api.localrecall import sources as localrecall_sources
@@ -44,7 +43,7 @@ _TOLD: tuple[Entry, ...] = (
 
 # A place takes any name: aiohttp's own pattern would leave out those with braces.
 KNOWLEDGE_ROUTES: tuple[Entry, ...] = tuple(
-    (method, _PLACE.sub(r"{\1:[^/]+}", path), permission, guard_recall(method, path, handler))
+    (method, _PLACE.sub(r"{\1:[^/]+}", path), permission, handler)
     for method, path, permission, handler in _TOLD
 )
 """Method, path, permission, handler."""

@@ -4,11 +4,11 @@ import anyio
 import msgspec
 from aiohttp import web
 
-from runtime.api.deps import DEPS
-from runtime.api.gate.passing import pass_install
+from runtime.api.deps import DEPS, PRINCIPAL, gate_of
 from runtime.core.errors import Fault, LarError, ModelUnavailable
 from runtime.core.ids import ModelId
 from runtime.core.readiness import unknown_model
+from runtime.core.readying import pass_install
 from runtime.core.states import ModelState
 
 UNLOAD_WAIT_S = 10.0
@@ -18,8 +18,9 @@ UNLOAD_WAIT_S = 10.0
 async def post_install(request: web.Request) -> web.Response:
     """Begin to install what is missing; 202 with the model's state, follow the events for the rest."""
     model_id = ModelId(request.match_info["id"])
-    await pass_install(request, model_id)
-    state = request.app[DEPS].models.start_install(model_id)
+    deps = request.app[DEPS]
+    await pass_install(gate_of(deps), model_id, request[PRINCIPAL])
+    state = deps.models.start_install(model_id)
     return _json(state, status=202)
 
 

@@ -8,20 +8,39 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from runtime.api.deps import DEPS, PRINCIPAL
+from runtime.api.deps import DEPS, PRINCIPAL, gate_of
 from runtime.api.errors import Refusal, Refused, forbidden
 from runtime.core.gate.principals import Permission, decide_access
+from runtime.core.guarding.recall import guard
 from runtime.core.ids import TenantId
 from runtime.core.knowledge import NewSource
 from runtime.core.recall import Recall, Sources
 from runtime.core.toolbox import Toolbox
+from runtime.core.tools import Caller
 
 Entry = tuple[str, str, Permission, Callable[[web.Request], Awaitable[web.StreamResponse]]]
 """A route: method, path, permission, handler."""
+_RECALL = web.RequestKey("recall", Recall)
+_READING_METHODS = ("GET", "HEAD")
 
 
 def recall_of(request: web.Request) -> Recall:
-    """Return Recall. Raises Refused where the server was started without it."""
+    """Return Recall as the request's sender may reach it. Raises Refused where there is none.
+
+    What a search names is read, whatever the method; what else a request with a changing method names is
+    changed.
+    """
+    known = request.get(_RECALL)
+    if known is None:
+        is_reading = request.method in _READING_METHODS or request.path.endswith("/search")
+        caller = Caller(principal=request[PRINCIPAL], door="api")
+        recall = _opened_recall(request)
+        known = guard(recall, gate_of(request.app[DEPS]), caller, is_changing=not is_reading)
+        request[_RECALL] = known
+    return known
+
+
+def _opened_recall(request: web.Request) -> Recall:
     recall = request.app[DEPS].recall
     if recall is None:
         message = "This server runs without its recall store. Its operator finds the cause in the log."

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from runtime.api.agents.care import CARE_ROUTES
 from runtime.api.agents.definitions import DEFINITION_ROUTES
 from runtime.api.agents.hooks import HOOK_ROUTES
 from runtime.api.agents.runs import RUN_ROUTES
@@ -92,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
     *(Route(*entry) for entry in KNOWLEDGE_ROUTES),
     *(Route(*entry) for entry in MCP_ROUTES),
     *(Route(*entry) for entry in SERVER_ROUTES),
-    *(Route(*entry) for entry in (*DEFINITION_ROUTES, *RUN_ROUTES)),
+    *(Route(*entry) for entry in (*DEFINITION_ROUTES, *RUN_ROUTES, *CARE_ROUTES)),
     *(Route(*entry) for entry in (*policies.ROUTES, *approvals.ROUTES)),
     Route("GET", "/metrics", "observe", get_metrics),
     Route("GET", "/api/events", "observe", get_events),

@@ -6,6 +6,7 @@ import anyio
 
 from runtime.backends.diagnose import Check, collect_facts, diagnose
 from runtime.backends.sandbox.bubblewrap import find_confining
+from runtime.cli.doctor_store import attend, check_store, is_asked
 from runtime.cli.output import EXIT_FAILED, say, say_json
 from runtime.cli.place import find_place
 from runtime.instance import find_instance
@@ -16,13 +17,16 @@ _SIGNS = {"ok": "✔", "warn": "!", "fail": "✖"}
 
 
 def examine(chosen: argparse.Namespace) -> int:
-    """Print every check; exit code 1 when one of them fails."""
+    """Print every check; exit code 1 when one fails. With an option, look after the database alone."""
     place = find_place()
+    if is_asked(chosen):
+        return attend(chosen, place)
+
     own = find_instance(place.home)
     server = place.settings.server
     facts = anyio.run(collect_facts, place.home, server.port, server.host)
     checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
-    checks += [_check_sandbox(), _check_programs(), _check_readers()]
+    checks += [_check_sandbox(), _check_programs(), _check_readers(), *check_store(place, own)]
     if own is not None:
         checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))
     if chosen.json:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runtime.cli.agents_arguments import add_agent_commands
 from runtime.cli.arguments import add_command, with_json
+from runtime.cli.doctor_arguments import add_doctor_command
 from runtime.cli.mcp_arguments import add_mcp_commands
 from runtime.cli.output import (
     EXIT_CODES,
@@ -131,8 +132,7 @@ def _add_server_commands(commands: Any) -> None:
     logs.add_argument("-f", "--follow", action="store_true", help="go on with new lines")
     with_json(logs)
 
-    doctor = add_command(commands, "doctor", "doctor", "examine", "check this machine")
-    with_json(doctor)
+    add_doctor_command(commands)
 
 
 def _add_model_commands(commands: Any) -> None:

@@ -30,6 +30,7 @@ FaultCode = Literal[
     "conflict",
     "store_full",
     "store_damaged",
+    "secrets_locked",
     "internal_error",
 ]
 
@@ -90,6 +91,10 @@ class StoreFull(LarError):
 
 class StoreDamaged(LarError):
     """What is on disk cannot be read any more; the message names the way out."""
+
+
+class SecretsLocked(LarError):
+    """What is sealed cannot be opened now: the keyring is locked, or has another key."""
 
 
 class StoreUnavailable(Exception):

@@ -10,6 +10,15 @@ import msgspec
 
 MIB = 1024 * 1024
 
+Reach = Literal["anywhere", "this_machine", "public"]
+"""Where a host may be that a definition names.
+
+    anywhere       but not where machines give out their secrets
+    this_machine   public, or this machine by its own names and addresses (localhost, 127.0.0.1, ::1)
+    public         public alone
+What the settings grant may be reached with each of them.
+"""
+
 
 class FetchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One GET."""
@@ -87,12 +96,8 @@ class HostFinder(Protocol):
     async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
         """Return the addresses of a host that may be reached, all judged: connect to these and no others."""
 
-    async def find_chosen(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
-        """Return the addresses of a host that a person named in a definition, which policies let connect.
-
-        It may be anywhere but where machines give out their secrets (link-local addresses, the metadata
-        services of clouds).
-        """
+    async def find_named(self, host: str, port: int, reach: Reach) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that a definition names, which policies have let connect."""
 
 
 class Fetcher(HostFinder, Protocol):

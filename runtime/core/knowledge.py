@@ -285,6 +285,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     took_s: float = 0.0
 
 
+NOTHING_TO_SEARCH = "There is nothing to search: no collection is there yet, or policies close them all."
+"""Noted where a search over all finds no collection."""
+
+
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
     """An uploaded file as it came."""
 

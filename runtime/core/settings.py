@@ -252,6 +252,8 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     """More than so many that wait are refused."""
     keep_days: Seconds = 30.0
     """How long a run that has ended is kept, with its steps."""
+    snapshots: Annotated[int, msgspec.Meta(ge=0, le=365)] = 2
+    """Nightly copies of the server's database that are kept; 0: none are made."""
     turn_tokens: Annotated[int, msgspec.Meta(ge=16)] = 4096
     """What one turn of an agent may give, reasoning included, where its `max_output_tokens` does not say."""
     max_result_characters: Annotated[int, msgspec.Meta(ge=1000)] = 100_000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from yarl import URL
 
 from runtime.core.errors import SettingsInvalid
-from runtime.core.fetching import FetchFault
+from runtime.core.fetching import FetchFault, Reach
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -90,6 +90,15 @@ def is_public(address: Address) -> bool:
     return not (closed or address.is_multicast or address.is_reserved) and address.is_global
 
 
+def is_this_machine(host: str, addresses: Sequence[str]) -> bool:
+    """Say whether a host is this machine, by its address or a name that cannot be another's."""
+    plain = plain_host(host)
+    address = literal(plain)
+    is_own = address.is_loopback if address else plain == "localhost" or plain.endswith(".localhost")
+    found = [literal(each) for each in addresses]
+    return is_own and all(each is not None and each.is_loopback for each in found)
+
+
 def judge_redirect(before: URL, after: URL) -> FetchFault | None:
     """Judge the step from one URL to the next, each of which is allowed by itself."""
     if (before.scheme, after.scheme) != ("https", "http"):
@@ -166,23 +175,29 @@ class Perimeter:
         for text in addresses:
             address = literal(text)
             if address is None:
-                return refusal(f"{host} leads to {text!r}, which is no address; check the name service")
+                return _no_address(host, text)
             fault = self._judge_address(host, port, address)
             if fault is not None:
                 return fault
         return None
 
-    def judge_chosen(self, host: str, addresses: Sequence[str]) -> FetchFault | None:
-        """Judge where a host is that a person chose: anywhere but where machines give out their secrets."""
+    def judge_named(self, host: str, port: int, addresses: Sequence[str], reach: Reach) -> FetchFault | None:
+        """Judge where a host is that a definition names; one address that is not allowed refuses them all."""
+        may_be_inside = reach == "anywhere" or (reach == "this_machine" and is_this_machine(host, addresses))
+        if not may_be_inside:
+            return self.judge(host, port, addresses)
         if self.grants_name(host):
             return None
-        for address in map(literal, addresses):
-            if address is None or self.grants_address(address):
-                continue
-            if any(carried(address) in network for network in _TELLS_SECRETS):
+        for text in addresses:
+            address = literal(text)
+            if address is None:
+                return _no_address(host, text)
+            tells_secrets = any(carried(address) in network for network in _TELLS_SECRETS)
+            if tells_secrets and not self.grants_address(address):
                 return refusal(
-                    f"{host} ({address}) is a place where machines give out their secrets; if it really is"
-                    f" a server of yours, add {host} to recall.private_addresses in lar.toml"
+                    f"{_place(host, address)} is where machines give out their secrets (link-local, or a"
+                    " cloud's metadata service); if it really is a server of yours, add"
+                    f" {host} to recall.private_addresses in lar.toml"
                 )
         return None
 
@@ -190,10 +205,9 @@ class Perimeter:
         if self.grants_address(address):
             return None
         if not is_public(address):
-            place = host if host == str(address) else f"{host} ({address})"
             return refusal(
-                f"{place} is not a public address, and no rule grants it; if you trust it, add {host} or its"
-                " network to recall.private_addresses in lar.toml"
+                f"{_place(host, address)} is not a public address, and no rule grants it; if you trust it,"
+                f" add {host} or its network to recall.private_addresses in lar.toml"
             )
         if port < _LOW_PORTS and port not in _WEB_PORTS:
             return refusal(
@@ -202,6 +216,14 @@ class Perimeter:
                 " recall.private_addresses in lar.toml"
             )
         return None
+
+
+def _place(host: str, address: Address) -> str:
+    return host if host == str(address) else f"{host} ({address})"
+
+
+def _no_address(host: str, text: str) -> FetchFault:
+    return refusal(f"{host} leads to {text!r}, which is no address; check the name service")
 
 
 def _is_name(host: str) -> bool:

@@ -14,7 +14,7 @@ import anyio
 from aiohttp import ClientResponse
 from yarl import URL
 
-from runtime.core.fetching import Fetched, FetchFault, FetchRequest, Posted, PostRequest
+from runtime.core.fetching import Fetched, FetchFault, FetchRequest, Posted, PostRequest, Reach
 from runtime.egress.addresses import Perimeter, judge_redirect, plain_host, refusal
 from runtime.egress.answers import (
     fault_of_error,
@@ -98,9 +98,13 @@ class GuardedFetcher:
             return denied.fault
         return await _looked_up(self._resolver.checked, host, port)
 
-    async def find_chosen(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
-        """Return the addresses of a host that a person named; policies have been asked about it already."""
-        return await _looked_up(self._resolver.chosen, host, port)
+    async def find_named(self, host: str, port: int, reach: Reach) -> tuple[str, ...] | FetchFault:
+        """Return the addresses of a host that a definition names; policies have been asked about it."""
+
+        async def look(host: str, port: int) -> list[str]:
+            return await self._resolver.named(host, port, reach)
+
+        return await _looked_up(look, host, port)
 
     async def fetch(self, request: FetchRequest, folder: Path) -> Fetched | FetchFault:
         """Get what is at a URL; the body goes to a new file in `folder`. Leaves no file behind on failure."""

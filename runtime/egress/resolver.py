@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from runtime.core.fetching import FetchFault
+from runtime.core.fetching import FetchFault, Reach
 from runtime.egress.addresses import Perimeter
 
 Lookup = Callable[[str, int], Awaitable[list[str]]]
@@ -45,10 +45,10 @@ class GuardedResolver(AbstractResolver):
             raise Denied(fault)
         return addresses
 
-    async def chosen(self, host: str, port: int) -> list[str]:
-        """Return the addresses of a host that a person chose, all of them allowed."""
+    async def named(self, host: str, port: int, reach: Reach) -> list[str]:
+        """Return the addresses of a host that a definition names, all of them allowed."""
         addresses = await self._found(host, port)
-        fault = self._perimeter.judge_chosen(host, addresses)
+        fault = self._perimeter.judge_named(host, port, addresses, reach)
         if fault is not None:
             raise Denied(fault)
         return addresses

@@ -10,9 +10,12 @@ from typing import Any
 
 import msgspec
 
+from runtime.core.fetching import Reach
+from runtime.core.gate.principals import Principal, decide_access
 from runtime.core.settings import McpServer, McpSettings
 from runtime.core.tools import Transport
 from runtime.mcp.jsonc import parse_jsonc
+from runtime.mcp.variables import has_references
 
 SERVERS_FILE = "mcp.json"
 
@@ -71,6 +74,8 @@ class ServerEntry(msgspec.Struct, frozen=True, kw_only=True):
     config: McpServer = McpServer()
     fault: str = ""
     """Why it cannot be used."""
+    reach: Reach = "anywhere"
+    """Where the hosts may be that it names."""
 
     @property
     def transport(self) -> Transport:
@@ -147,6 +152,23 @@ def parse_entry(name: str, told: Any, file: str) -> ServerEntry:
     except ConfigInvalid as problem:
         return ServerEntry(name=name, origin=file, fault=str(problem))
     return checked(ServerEntry(name=name, origin=file, config=config))
+
+
+def lent_entry(
+    name: str, told: Any, file: str, owner: Principal | None, *, may_run_programs: bool
+) -> ServerEntry:
+    """Return a server that is there for a time, for its owner alone or as an agent's; faults as above."""
+    entry = parse_entry(name, told, file)
+    is_trusted = owner is None or decide_access(owner, "operate") is None
+    entry = msgspec.structs.replace(entry, reach="this_machine" if is_trusted else "public")
+    if entry.fault or may_run_programs:
+        return entry
+    fault = ""
+    if entry.transport == "stdio":
+        fault = f"{file}: {name}: only remote servers can be named here."
+    elif any(map(has_references, (entry.config.url or "", *entry.config.headers.values()))):
+        fault = f"{file}: {name}: variables of this machine cannot be named here."
+    return msgspec.structs.replace(entry, fault=fault)
 
 
 def parse_server(name: str, told: Any, file: str) -> McpServer:

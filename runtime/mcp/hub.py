@@ -32,7 +32,7 @@ from runtime.core.tools import (
     ToolResult,
 )
 from runtime.mcp.calling import calling
-from runtime.mcp.config import SERVERS_FILE, ConfigInvalid, ServerEntry, parse_entry, read_entries
+from runtime.mcp.config import SERVERS_FILE, ConfigInvalid, ServerEntry, lent_entry, read_entries
 from runtime.mcp.config_file import add_server, remove_server
 from runtime.mcp.convert import messages_of, reading_of
 from runtime.mcp.hub_calls import Calls, Code, Target, failure, gate_question, server_question
@@ -44,7 +44,6 @@ from runtime.mcp.offerings import list_prompts, list_resources
 from runtime.mcp.pinning import Pins, shown
 from runtime.mcp.sandbox import Confinement
 from runtime.mcp.suspicions import find_suspicions
-from runtime.mcp.variables import has_references
 from runtime.mcp.vault import Vault
 
 logger = logging.getLogger(__name__)
@@ -280,11 +279,13 @@ class McpHub:
         Those of an owner are there for nobody else, and for the owner only where they are named. Yields what
         each is called here, by its name there. Raises RequestInvalid.
         """
-        entries = [parse_entry(name, told, origin) for name, told in definitions.items()]
+        entries = [
+            lent_entry(name, told, origin, owner, may_run_programs=may_run_programs)
+            for name, told in definitions.items()
+        ]
         for entry in entries:
-            fault = entry.fault or ("" if may_run_programs else _stranger_fault(entry))
-            if fault:
-                raise RequestInvalid(Fault(code="invalid_request", message=fault))
+            if entry.fault:
+                raise RequestInvalid(Fault(code="invalid_request", message=entry.fault))
 
         names: dict[str, str] = {}
         for entry in entries:
@@ -386,13 +387,3 @@ class McpHub:
             raise LinkFailed("unreachable", member.entry.fault or "The server is disabled.")
         with calling(caller):
             return await member.link.use(use, limit_s=_ASK_S)
-
-
-def _stranger_fault(entry: ServerEntry) -> str:
-    """Say what stands against a server that somebody names who may not run programs here."""
-    config = entry.config
-    if entry.transport == "stdio":
-        return f"{entry.origin}: {entry.name}: only remote servers can be named here."
-    if any(map(has_references, (config.url or "", *config.headers.values()))):
-        return f"{entry.origin}: {entry.name}: variables of this machine cannot be named here."
-    return ""

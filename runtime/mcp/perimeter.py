@@ -1,8 +1,8 @@
 """How remote servers are reached: each host where it was found when it was judged, and nowhere else.
 
-The hosts that a server's definition names may be on this machine or in its network; every other one to which
-the server's metadata point (its authorization server) must be public, or granted by the settings. So what a
-server says cannot turn Lar against the network that it stands in.
+How far inside the hosts of a server's definition may be depends on who has defined it; every other one, to
+which the server's metadata point (its authorization server), must be public, or granted by the settings. So
+what a server says cannot turn Lar against the network that it stands in.
 """
 
 import ssl
@@ -13,9 +13,17 @@ import anyio
 import httpcore2  # noqa: F401 - httpx2 imports it at its first connection, in the middle of the loop
 import httpx2
 
-from runtime.core.fetching import FetchFault, HostFinder
+from runtime.core.fetching import FetchFault, HostFinder, Reach
 
 _PORTS = {"http": 80, "https": 443}
+
+
+class Named(NamedTuple):
+    """The hosts that a definition names."""
+
+    hosts: Collection[str]
+    """As URLs have them, lower case."""
+    reach: Reach
 
 
 class HostRefused(httpx2.TransportError):
@@ -33,10 +41,9 @@ class _Place(NamedTuple):
 class JudgedTransport(httpx2.AsyncBaseTransport):
     """Sends requests to the addresses that were judged, as long as it lives: a name cannot turn elsewhere."""
 
-    def __init__(self, hosts: HostFinder, chosen: Collection[str], tls: ssl.SSLContext) -> None:
+    def __init__(self, hosts: HostFinder, named: Named, tls: ssl.SSLContext) -> None:
         self._hosts = hosts
-        self._chosen = chosen
-        """The hosts that a person named, lower case."""
+        self._named = named
         self._tls = tls
         self._places: dict[tuple[str, int], _Place] = {}
         self._finding = anyio.Lock()
@@ -62,11 +69,15 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         async with self._finding:
             known = self._places.get((host, port))
             if known is None:
-                find = self._hosts.find_chosen if host in self._chosen else self._hosts.find_host
-                addresses = _judged(await find(host, port))
+                addresses = _judged(await self._find(host, port))
                 known = _Place(addresses, httpx2.AsyncHTTPTransport(verify=self._tls))
                 self._places[host, port] = known
             return known
+
+    async def _find(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+        if host in self._named.hosts:
+            return await self._hosts.find_named(host, port, self._named.reach)
+        return await self._hosts.find_host(host, port)
 
 
 def _judged(found: tuple[str, ...] | FetchFault) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from runtime.core.version import __version__
 from runtime.mcp.config import ConfigInvalid, ServerEntry
 from runtime.mcp.naming import file_stem
 from runtime.mcp.noticing import NoticingStream
-from runtime.mcp.perimeter import JudgedTransport
+from runtime.mcp.perimeter import JudgedTransport, Named
 from runtime.mcp.sandbox import Confinement, Place, confine
 from runtime.mcp.stderr_log import StderrLog
 from runtime.mcp.stdio import Launch, inherited, run_server
@@ -122,7 +122,7 @@ async def remote_transport(
 
     tls = await anyio.to_thread.run_sync(httpx2.create_ssl_context)  # reads the system's certificates
     issuer = "" if config.oauth is None else config.oauth.issuer or ""
-    chosen = {httpx2.URL(each).raw_host.decode("ascii").lower() for each in (url, issuer)}
+    hosts = {httpx2.URL(each).raw_host.decode("ascii").lower() for each in (url, issuer)}
 
     own_auth = None if "authorization" in map(str.lower, headers) else await outside.sign(url)
 
@@ -136,7 +136,7 @@ async def remote_transport(
             timeout=timeout or httpx2.Timeout(_HTTP_S, read=_SILENCE_S),
             auth=auth or own_auth,
             transport=_Counting(
-                JudgedTransport(outside.hosts, chosen, tls),
+                JudgedTransport(outside.hosts, Named(hosts, entry.reach), tls),
                 most_bytes,
                 is_signed=(auth or own_auth) is not None,
             ),

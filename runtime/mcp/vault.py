@@ -33,12 +33,38 @@ class Kept(msgspec.Struct, kw_only=True):
     client: str | None = None
 
 
+class KeyPlace:
+    """Where the key of a sealed file lies: in the system's keyring, else in a file beside it."""
+
+    def __init__(self, sealed: Path, key_file: Path, way_out: str) -> None:
+        self._sealed = sealed
+        self._key_path = key_file
+        self._way_out = way_out
+
+    def key(self) -> bytes:
+        """Return the key; makes one where there is none. Raises OSError, VaultUnreadable."""
+        keyring = None if self._key_path.exists() else _keyring()
+        if keyring is not None:
+            try:
+                return _key_in(keyring, str(self._sealed))
+            except Exception as problem:
+                if self._sealed.exists():
+                    message = (
+                        f"The system's keyring has the key of {self._sealed} and does not answer: {problem}. "
+                        f"Unlock it, or move the file away and {self._way_out}."
+                    )
+                    raise VaultUnreadable(message) from problem
+        if not self._key_path.exists():
+            write_private(self._key_path, Fernet.generate_key().decode())
+        return self._key_path.read_bytes()
+
+
 class Vault:
     """The kept tokens."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / TOKENS_FILE
-        self._key_path = home / KEY_FILE
+        self._place = KeyPlace(self._path, home / KEY_FILE, "log in again")
         self._lock = threading.Lock()
 
     def find(self, server: str, url: str) -> Kept:
@@ -65,32 +91,15 @@ class Vault:
         except FileNotFoundError:
             return {}
         try:
-            return msgspec.json.decode(Fernet(self._key()).decrypt(sealed), type=dict[str, Kept])
+            return msgspec.json.decode(Fernet(self._place.key()).decrypt(sealed), type=dict[str, Kept])
         except (InvalidToken, ValueError, msgspec.DecodeError) as problem:
             raise VaultUnreadable(
                 f"{self._path} cannot be decrypted: its key is another one. Move it away and log in again."
             ) from problem
 
     def _write(self, entries: dict[str, Kept]) -> None:
-        sealed = Fernet(self._key()).encrypt(msgspec.json.encode(entries))
+        sealed = Fernet(self._place.key()).encrypt(msgspec.json.encode(entries))
         write_private(self._path, sealed.decode("ascii"))
-
-    def _key(self) -> bytes:
-        """Return the key; makes one where there is none. Raises OSError, VaultUnreadable."""
-        keyring = None if self._key_path.exists() else _keyring()
-        if keyring is not None:
-            try:
-                return _key_in(keyring, str(self._path))
-            except Exception as problem:
-                if self._path.exists():
-                    message = (
-                        f"The system's keyring has the key of {self._path} and does not answer: {problem}. "
-                        "Unlock it, or move the file away and log in again."
-                    )
-                    raise VaultUnreadable(message) from problem
-        if not self._key_path.exists():
-            write_private(self._key_path, Fernet.generate_key().decode())
-        return self._key_path.read_bytes()
 
 
 def _key_in(keyring: Any, account: str) -> bytes:

@@ -139,6 +139,9 @@ class Connection:
             "autoload_known_extensions": False,
         }
         try:
+            if self._log.exists() and not self.path.exists():  # DuckDB would begin anew, without a word
+                told = f"{self.path} is gone, while its write-ahead log is there. Put the file back."
+                raise StoreUnavailable(f"{told} {self.way_out}")
             if is_log_damaged(self._log):
                 raise duckdb.IOException("Corrupt WAL file: commits lie behind an entry that cannot be read.")
             connection = duckdb.connect(str(self.path), config=config)

@@ -86,6 +86,25 @@ def finish_restore(path: Path) -> Path | None:
     return former
 
 
+def set_aside(path: Path) -> Path | None:
+    """Move a database that nobody has open to another name, its log with it; return it, None: there was none.
+
+    Cut off after the first step, the log alone is there: no database opens then, and this goes on with it.
+    Raises StoreUnavailable where the database is open elsewhere.
+    """
+    log = _beside(path, WAL_SUFFIX)
+    if not path.exists() and not log.exists():
+        return None
+
+    _check_free(path)
+    aside = _free_name(path)
+    for source, target in ((path, aside), (log, _beside(aside, WAL_SUFFIX))):
+        if source.exists():
+            source.rename(target)
+            sync(path.parent)
+    return aside
+
+
 def compact(connection: duckdb.DuckDBPyConnection, path: Path) -> Compacted:
     """Close the only connection of a database and put a copy without freed blocks in its place.
 

@@ -4,12 +4,9 @@ A snapshot is whole, checked and of one commit. It also keeps, until it goes its
 fewer snapshots forget sooner. Copies that were made before a migration of the schema lie beside them.
 """
 
-import calendar
-import re
 import shutil
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import anyio.to_thread
 import duckdb
@@ -18,44 +15,21 @@ from runtime.recall.copying import copy_database
 from runtime.recall.damage import is_full, store_damaged, store_full
 from runtime.recall.database import Database
 from runtime.recall.privacy import make_private_folder
+from runtime.recall.snapshot_files import (
+    STAMP,
+    Snapshot,
+    epoch,
+    list_snapshots,
+    prune_before_migrations,
+)
 
-_NAME = re.compile(r"(?P<stem>.+)-(?P<at>\d{8}T\d{6}Z)(?:-schema(?P<schema>\d+))?\.duckdb")
-_STAMP = "%Y%m%dT%H%M%SZ"
-_KEPT_BEFORE_MIGRATIONS = 2
+__all__ = ["Snapshot", "Snapshots", "is_snapshot_due", "list_snapshots"]
+
 _DAY_S = 86400.0
 _LATEST_S = 1.5 * _DAY_S
 """A machine that never runs at night gets its snapshot by day, half a day late."""
 _NIGHT = range(2, 5)
 """Hours of local time."""
-
-
-class Snapshot(NamedTuple):
-    """A copy on disk."""
-
-    path: Path
-    at: float
-    """Seconds since the epoch."""
-    size_bytes: int
-    schema: int | None
-    """The schema before the migration that it was made for; None: a nightly one."""
-
-
-def list_snapshots(folder: Path) -> list[Snapshot]:
-    """Return the snapshots of a folder, the newest first."""
-    if not folder.is_dir():
-        return []
-
-    found = [
-        Snapshot(
-            path,
-            float(_epoch(match["at"])),
-            path.stat().st_size,
-            None if match["schema"] is None else int(match["schema"]),
-        )
-        for path in folder.iterdir()
-        if (match := _NAME.fullmatch(path.name))
-    ]
-    return sorted(found, key=lambda each: each.at, reverse=True)
 
 
 def is_snapshot_due(now: float, newest: float | None, hour: int) -> bool:
@@ -91,7 +65,7 @@ class Snapshots:
 
     async def take(self, now: float) -> Snapshot:
         """Copy the database as of now and let the oldest copies go. Raises StoreFull, StoreDamaged."""
-        stamp = time.strftime(_STAMP, time.gmtime(now))
+        stamp = time.strftime(STAMP, time.gmtime(now))
         target = self.folder / f"{self._database.path.stem}-{stamp}.duckdb"
         try:
             await self._database.use_cursor(lambda cursor: self._copy(cursor, target))
@@ -103,7 +77,7 @@ class Snapshots:
 
         await anyio.to_thread.run_sync(self._prune)
         size_bytes = (await anyio.to_thread.run_sync(target.stat)).st_size
-        return Snapshot(target, float(_epoch(stamp)), size_bytes, None)
+        return Snapshot(target, float(epoch(stamp)), size_bytes, None)
 
     def _copy(self, cursor: duckdb.DuckDBPyConnection, target: Path) -> None:
         needed_bytes = self._database.path.stat().st_size
@@ -113,13 +87,8 @@ class Snapshots:
         copy_database(cursor, target)
 
     def _prune(self) -> None:
-        snapshots = list_snapshots(self.folder)
-        nightly = [each for each in snapshots if each.schema is None]
-        before = [each for each in snapshots if each.schema is not None]
-        for each in [*nightly[self._keep :], *before[_KEPT_BEFORE_MIGRATIONS:]]:
+        nightly = [each for each in list_snapshots(self.folder) if each.schema is None]
+        # Where none is kept by night, those that are there were made by hand: they are not ours to remove.
+        for each in nightly[self._keep :] if self._keep else ():
             each.path.unlink(missing_ok=True)
-
-
-def _epoch(stamp: str) -> int:
-    """Return a stamp as seconds since the epoch."""
-    return calendar.timegm(time.strptime(stamp, _STAMP))
+        prune_before_migrations(self.folder)

@@ -1,15 +1,18 @@
 """What every `core.agents.ports.RunStore` promises: the one in DuckDB and the fake of the agents' tests."""
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from runtime.core.agents.items import Said, Text
 from runtime.core.agents.ports import RunQuery, RunStore
 from runtime.core.agents.steps import RunRecord, RunStatus
 from runtime.core.errors import Conflict, NotFound
 from runtime.core.ids import RunId, TenantId
+from runtime.core.minting import new_id
 from tests.kit.agent_rows import (
     ADA,
     BOB,
@@ -286,3 +289,32 @@ async def test_what_has_an_end_is_not_unfinished(runs: RunStore, status: RunStat
     is_live = status in ("queued", "in_progress", "waiting")
 
     assert await runs.unfinished() == ([record] if is_live else [])
+
+
+async def test_the_runs_that_name_an_item_are_found_by_its_id(runs: RunStore) -> None:
+    minted = new_id("msg_")
+    now = time.time()
+    asked = Said(id=minted, role="user", parts=(Text(text="hi"),))
+    for number, (tenant, items) in enumerate([(ADA, [asked]), (BOB, [asked]), (ADA, [])]):
+        record = msgspec.structs.replace(run_record(RunId(f"run_{number}"), tenant, steps=1), created_at=now)
+        await runs.open(record, [msgspec.structs.replace(opened(), input=tuple(items))])
+
+    assert await runs.runs_naming(ADA, minted) == ["run_0"]
+    assert await runs.runs_naming(BOB, minted) == ["run_1"]
+    assert await runs.runs_naming(ADA, new_id("msg_")) == []
+
+
+async def test_an_item_is_found_in_a_run_that_ended_long_ago_and_by_an_id_of_a_clients_own(
+    runs: RunStore,
+) -> None:
+    minted, own = new_id("msg_"), 'mine "quoted"'
+    items = tuple(Said(id=each, role="user", parts=()) for each in (minted, own))
+    start = msgspec.structs.replace(run_record(RUN, ADA, steps=1), created_at=time.time())
+    await runs.open(start, [msgspec.structs.replace(opened(), input=items)])
+    over_now = msgspec.structs.replace(start, status="completed", ended_at=time.time() + 1, steps=2)
+    await runs.append(over_now, 1, [ended()])
+    for number in range(300):
+        await over(runs, f"run_later_{number:03}", created_at=time.time() + 7200, at=time.time() + 7300)
+
+    assert await runs.runs_naming(ADA, minted) == [RUN]
+    assert await runs.runs_naming(ADA, own) == [RUN]

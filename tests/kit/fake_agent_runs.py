@@ -200,6 +200,13 @@ class FakeAgentRuns:
     async def steps(self, tenant: TenantId, run: RunId) -> list[AnyStep]:
         return self._find(tenant, run).steps()
 
+    async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
+        mine = [each for each in self.runs.values() if each.new.plan.principal.tenant == tenant]
+        needle = b'"id":' + msgspec.json.encode(item)
+        return sorted(
+            each.id for each in mine if not each.is_removed and needle in msgspec.json.encode(each.steps())
+        )
+
     async def list_runs(self, tenant: TenantId, query: RunQuery) -> list[RunRecord]:
         found = [
             each.record()

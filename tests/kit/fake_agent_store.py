@@ -60,6 +60,11 @@ class FakeRunStore:
         found.sort(key=lambda each: each.id, reverse=query.is_newest_first)
         return found[: query.limit]
 
+    async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
+        needle = b'"id":' + msgspec.json.encode(item)
+        found = [each for each in self._runs.values() if each.record.tenant == tenant]
+        return sorted(each.record.id for each in found if needle in msgspec.json.encode(each.steps))[:8]
+
     async def unfinished(self) -> list[RunRecord]:
         found = [each.record for each in self._runs.values() if each.record.status not in TERMINAL]
         return sorted(found, key=lambda each: each.id)

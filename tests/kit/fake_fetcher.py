@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from runtime.core.fetching import Fetched, FetchFault, FetchRequest
+from runtime.core.fetching import Fetched, FetchFault, FetchRequest, Reach
 
 
 class Page:
@@ -73,7 +73,7 @@ class FakeFetcher:
     async def check_host(self, host: str, port: int) -> FetchFault | None:
         return None
 
-    async def find_chosen(self, host: str, port: int) -> tuple[str, ...] | FetchFault:
+    async def find_named(self, host: str, port: int, reach: Reach) -> tuple[str, ...] | FetchFault:
         return await self.find_host(host, port)
 
     async def find_host(self, host: str, port: int) -> tuple[str, ...] | FetchFault:

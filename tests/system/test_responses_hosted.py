@@ -20,6 +20,7 @@ from tests.kit.server import RunningServer, running_server
 
 MODEL = "scripted"
 _SERVER = Path(__file__).parents[1] / "kit" / "sdk_mcp_server.py"
+_METADATA = "http://169.254.169.254/mcp"
 _SECRETS = ("tok-9f3b-secret", "key-51ac-secret", "path-77de-secret")
 _LIMIT_S = 20.0
 _ECHO = '[[call: echo {"text": "ahoy"}]]'
@@ -183,6 +184,16 @@ def test_a_server_that_cannot_be_reached_is_told_and_the_run_goes_on(client: Any
     with pytest.raises(openai.APIStatusError) as refused:
         client.responses.create(model=MODEL, input="hello", tools=[tool], tool_choice="required")
     assert refused.value.status_code == 424
+
+
+def test_a_server_inside_is_not_reached_and_what_would_allow_it_is_told(client: Any) -> None:
+    made = client.responses.create(model=MODEL, input="hello", tools=[mcp(_METADATA, "clouds")])
+
+    [listed, message] = made.output
+    assert message.type == "message"
+    assert listed.server_label == "clouds"
+    assert "169.254.169.254 is not a public address" in listed.error
+    assert "recall.private_addresses" in listed.error
 
 
 def test_an_error_of_a_tool_is_an_object(client: Any, remote: str) -> None:

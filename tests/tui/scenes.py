@@ -29,8 +29,10 @@ from runtime.core.messages import Usage
 from tests.kit.fake_source import OTHER, SMALL, FakeSource, model_state, server_state
 from tests.tui import asked, laboured
 from tests.tui.kit import until
+from tui.agency import AgentsWanted
 from tui.app import LarApp
 from tui.ports import ChatFailed, ChatReasoning, ChatStarted, ChatText
+from tui.talk_agents import AgentChosen
 from tui.widgets.prompt import Prompt
 
 ANSWER = """The **p95** rose because the model was *evicted* at 14:02 and had to be read again.
@@ -184,6 +186,31 @@ async def picker(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
     await pilot.press("f5")
 
 
+async def agent_picker(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    await picker(pilot, app, source)
+    await until(pilot, lambda: app.view.agents.agents)
+    await pilot.press("end")
+
+
+async def agent_asking(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    await until(pilot, lambda: app.view.models)
+    app.dispatch(AgentChosen(name="clerk"))
+    app.dispatch(AgentsWanted())
+    await ask(pilot, app, source, "Write down that tea is missing")
+    await until(pilot, lambda: app.view.chat.exchanges[0].run.steps and app.view.asks.count)
+    await ask(pilot, app, source, "And bread, please")
+    await until(pilot, lambda: app.view.chat.exchanges[0].asides[0].is_taken)
+
+
+async def agent_done(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
+    over = laboured.run(status="completed")
+    laboured.give_run(source, over, [*laboured.steps(), *laboured.answer(ANSWER, is_error=True)])
+    await until(pilot, lambda: app.view.models)
+    app.dispatch(AgentChosen(name="clerk"))
+    await ask(pilot, app, source, "Write down that tea is missing")
+    await until(pilot, lambda: app.view.chat.exchanges[0].status == "done")
+
+
 async def palette(pilot: Pilot[int], app: LarApp, source: FakeSource) -> None:
     await until(pilot, lambda: app.view.models)
     await pilot.press("ctrl+p")
@@ -335,6 +362,16 @@ def asking() -> FakeSource:
     return source
 
 
+def conversing() -> FakeSource:
+    """Return a server whose clerk can be talked to."""
+    source = laboured.staffed()
+    asked.give(source, asked.approval())
+    source.answers["POST /v1/conversations"] = {"id": "conv_1"}
+    source.answers["POST /api/agents/clerk/runs"] = laboured.run(status="waiting", waits_for=["apr_1"])
+    source.answers[f"POST /api/runs/{laboured.RUN}/steer"] = laboured.run()
+    return source
+
+
 def equipped() -> FakeSource:
     source = FakeSource()
     fault = "It answered 401. Log in with: lar mcp login github"
@@ -358,6 +395,9 @@ SCENES: dict[str, Scene] = {
     "chat_failed": Scene(loaded, failed),
     "chat_broken": Scene(damaged, broken),
     "chat_stopped": Scene(loaded, stopped),
+    "chat_agent": Scene(conversing, agent_asking),
+    "chat_agent_done": Scene(conversing, agent_done),
+    "picker_agents": Scene(conversing, agent_picker),
     "chat_disconnected": Scene(loaded, disconnected),
     "approvals": Scene(asking, approvals),
     "approvals_yes": Scene(asking, approving),

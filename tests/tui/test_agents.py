@@ -11,6 +11,7 @@ from tui.screens.agents import AgentsScreen
 from tui.screens.approvals import ApprovalsScreen
 from tui.screens.run import RunScreen
 from tui.screens.say import SayScreen
+from tui.widgets.agents import RunRows
 from tui.widgets.timeline import Timeline
 
 SIZE = (120, 36)
@@ -76,7 +77,7 @@ async def test_runs_move_with_the_facts_and_a_new_one_is_listed() -> None:
             agent="clerk", turns=3, calls=2, usage=Usage(prompt_tokens=5, completion_tokens=4)
         )
         source.happen(ended, run_id=RUN)
-        await until(pilot, lambda: "3 turns   2 calls    9 tok" in text_of(app))
+        await until(pilot, lambda: "3 turns   2 calls     9 tok" in text_of(app))
         before = len(source.calls)
         more = [run("run_9", title="Another one"), *source.answers[LISTING]["runs"]]
         source.answers[LISTING] = {"runs": more}
@@ -289,3 +290,35 @@ async def test_a_waiting_run_is_told_on_the_list() -> None:
         await until(pilot, lambda: "● 1 at work" in text_of(app))
         source.happen(AgentWaiting(agent="clerk", approvals=(ApprovalId("apr_1"),)), run_id=RUN)
         await until(pilot, lambda: "▲ 1 wait for you, ^l" in text_of(app))
+
+
+async def test_enter_on_the_row_of_all_runs_goes_to_the_runs() -> None:
+    app = make_app(staffed())
+    async with app.run_test(size=SIZE) as pilot:
+        app.go_to("agents")
+        await until(pilot, lambda: app.view.agents.runs and "enter open" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.focused, RunRows))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.view.opened.id == RUN)
+
+
+async def test_a_screen_is_drawn_anew_for_another_size() -> None:
+    app = make_app(staffed())
+    async with app.run_test(size=(60, 20)) as pilot:
+        app.go_to("agents")
+        await until(pilot, lambda: "clerk" in text_of(app))
+        await pilot.resize_terminal(30, 20)
+        await until(pilot, lambda: "1 faulty" not in text_of(app))
+        await pilot.resize_terminal(120, 30)
+        await until(pilot, lambda: "1 faulty" in text_of(app))
+
+
+async def test_home_tells_of_agents_at_work_once_somebody_has_looked() -> None:
+    app = make_app(staffed())
+    async with app.run_test(size=SIZE) as pilot:
+        app.go_to("agents")
+        await until(pilot, lambda: app.view.agents.runs)
+        app.go_to("home")
+        await until(pilot, lambda: "▲ clerk  waits for you" in text_of(app))
+        assert "Write down that tea is missing" in text_of(app)

@@ -160,7 +160,7 @@ async def test_home_says_how_much_waits_and_a_click_less_way_there() -> None:
     app = make_app(two_wait())
     async with app.run_test(size=SIZE) as pilot:
         app.go_to("home")
-        await until(pilot, lambda: "call_tool mcp__files__write_file" in text_of(app))
+        await until(pilot, lambda: "files · write_file" in text_of(app))
         assert "^l shows them" in text_of(app)
 
 

@@ -93,7 +93,7 @@ async def test_numbers_go_to_screens_outside_text_fields_only() -> None:
 
 async def test_help_tells_of_the_screen_and_every_key() -> None:
     app = make_app(two_models())
-    async with app.run_test(size=(100, 90)) as pilot:
+    async with app.run_test(size=(100, 110)) as pilot:
         await pilot.press("f1")
         await until(pilot, lambda: "On this screen (chat)" in text_of(app))
         assert "Commands" in text_of(app)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.events import Progress
-from tui.words import clean, fraction, progress_line, size, span, tally
+from tui.words import clean, counted, fraction, progress_line, size, span, tally
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,12 @@ def test_cleaned_text_cannot_steer_a_terminal(text: str) -> None:
     assert not any(0x7F <= ord(each) <= 0x9F for each in cleaned)
     assert "\u202e" not in cleaned
     assert clean(cleaned) == cleaned
+
+
+def test_counts_have_their_thing_in_the_right_number() -> None:
+    assert [counted(each, "turn") for each in (0, 1, 2, 1200)] == [
+        "0 turns",
+        "1 turn",
+        "2 turns",
+        "1.2k turns",
+    ]

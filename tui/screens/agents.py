@@ -15,6 +15,7 @@ from tui.following import RunChosen
 from tui.revealed import reveal
 from tui.screens.base import LarScreen
 from tui.screens.say import SayScreen
+from tui.talk_agents import AgentChosen
 from tui.widgets.agents import AgentRows, RunRows, about_agent
 from tui.widgets.hints import Hints
 from tui.widgets.line import Word, content
@@ -31,8 +32,8 @@ class AgentsScreen(LarScreen):
     AUTO_FOCUS = "AgentRows"
     HELP_TEXT = (
         "Agents above, the runs of the one under the cursor below; the first row stands for all of them, "
-        "those of programs too. enter gives an agent a task, and opens a run. tab goes from one list to the "
-        "other. A run goes on when the console is gone."
+        "those of programs too. enter gives an agent a task, and opens a run; c chats with it. tab goes "
+        "from one list to the other. A run goes on when the console is gone."
     )
 
     def __init__(self, console: Console) -> None:
@@ -73,12 +74,17 @@ class AgentsScreen(LarScreen):
         is_theirs = self.is_mounted and found and self.focused is found.first()
         return found.first().current if is_theirs else None
 
+    @property
+    def _has_runs(self) -> bool:
+        found = self.query(RunRows)
+        return bool(self.is_mounted and found and found.first().count)
+
     def needs(self) -> set[Need]:
         """Return what there is."""
         found, agent = super().needs(), self.agent
         if agent is not None and agent.name not in self.console.view.agents.busy:
             found |= {"agent", "listed"}
-        if self.chosen_run is not None:
+        if self.chosen_run is not None or (agent is None and self._has_runs):
             found.add("listed")
         return found
 
@@ -133,6 +139,9 @@ class AgentsScreen(LarScreen):
     def do_open(self) -> None:
         """Open the run, or give the agent a task."""
         run = self.chosen_run
+        if run is None and self.agent is None:
+            self.query_one(RunRows).focus()
+            return
         if run is None:
             self.do_task()
             return
@@ -155,6 +164,13 @@ class AgentsScreen(LarScreen):
     async def _start(self, name: str, task: str) -> None:
         if await self.console.agency.start(name, task) and self.app.screen is self:
             self.console.go_to("run")
+
+    def do_chat(self) -> None:
+        """Chat with the agent under the cursor."""
+        agent = self.agent
+        if agent is not None:
+            self.console.dispatch(AgentChosen(name=agent.name))
+            self.console.go_to("chat")
 
     def do_pause(self) -> None:
         """Pause the agent, or take it up again."""

@@ -9,10 +9,10 @@ from textual.widgets import Static
 
 from tui.actions import Need, bindings
 from tui.asking import AsksWanted
-from tui.console import Console
 from tui.reach import Approval, Asks, OpenQuestion
 from tui.screens.base import LarScreen
 from tui.widgets.asks import AskRows, Item, about, source_of
+from tui.widgets.foreign import Facts
 from tui.widgets.hints import Hints
 from tui.widgets.line import Word, content
 from tui.widgets.status import Banner, Status
@@ -32,11 +32,6 @@ class ApprovalsScreen(LarScreen):
         "answer reaches. tab goes to the details, to scroll them. What cannot be seen is shown as ⟨200B⟩."
     )
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._told = Content("")
-        """What the details show: drawn again only when it differs."""
-
     def compose(self) -> ComposeResult:
         """Build the screen."""
         yield Status()
@@ -45,7 +40,7 @@ class ApprovalsScreen(LarScreen):
         with Container(id="panes"):
             yield AskRows(self.console.clock.zone())
             with VerticalScroll(id="details"):
-                yield Static(id="about")
+                yield Facts()
         yield Static(id="none")
         yield Hints()
 
@@ -92,9 +87,7 @@ class ApprovalsScreen(LarScreen):
             return
         is_sending = chosen.id in self.console.view.asks.sending
         told = about(chosen, clock.now(), clock.zone(), is_sending=is_sending)
-        if not told.is_same(self._told):
-            self._told = told
-            self.query_one("#about", Static).update(told)
+        self.query_one(Facts).show(told)
 
     def on_ask_rows_moved(self) -> None:
         """Show the details of what the cursor is on now."""

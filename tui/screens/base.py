@@ -40,6 +40,10 @@ class LarScreen(Screen[None]):
         """Draw what came while another screen was shown."""
         self.show()
 
+    def on_resize(self) -> None:
+        """Draw for the new size, once all that is on the screen has it."""
+        self.call_after_refresh(self.show)
+
     def context(self) -> Context:
         """Return where the person is and what there is."""
         return Context(self.NAME, frozenset(self.needs()))

@@ -10,8 +10,12 @@ from textual.widgets import Static
 
 from tui.actions import Need, bindings
 from tui.console import Console
+from tui.following import RunChosen
+from tui.reach import Approval
+from tui.revealed import reveal
 from tui.screens.base import LarScreen
-from tui.state import Exchange, last_answer
+from tui.state import Chat, Exchange, last_answer
+from tui.talk_agents import agent_at_work, asks_of
 from tui.view import Asked, Withdrawn
 from tui.widgets.hints import Hints
 from tui.widgets.progress import ProgressPanel
@@ -37,9 +41,11 @@ class ChatScreen(LarScreen):
     BINDINGS: ClassVar = bindings("chat")
     AUTO_FOCUS = "Prompt"
     HELP_TEXT = (
-        "Write and press enter. While an answer comes, more messages wait in a queue and go in turn. "
-        "esc stops the answer; what was said stays. A message that could not be answered comes back. "
-        "Plain letters are keys once tab has left the field."
+        "Write and press enter. F5 chooses a model or an agent to talk to. While a model answers, more "
+        "messages wait in a queue and go in turn; an agent at work hears them before its next turn. esc "
+        "stops either; what was said stays. What an agent waits for is shown with its arguments: ^o and ^b "
+        "first show how far the answer reaches. A message that could not be answered comes back. Plain "
+        "letters are keys once tab has left the field."
     )
 
     def __init__(self, console: Console) -> None:
@@ -67,14 +73,34 @@ class ChatScreen(LarScreen):
             found.add("answering")
         elif chat.queued:
             found.add("queued")
+        if self._run:
+            found.add("chat_run")
+        if self._ask is not None:
+            found.add("chat_ask")
         return found
+
+    @property
+    def _run(self) -> str:
+        """The newest run of an agent in this conversation; empty: none."""
+        exchanges = self.console.view.chat.exchanges
+        return next((each.run.id for each in reversed(exchanges) if each.run.id), "")
+
+    @property
+    def _ask(self) -> Approval | None:
+        """What the agent at work has waited for longest, and nobody has answered."""
+        view = self.console.view
+        waiting = asks_of(view, agent_at_work(view.chat))
+        return next((each for each in waiting if each.id not in view.asks.sending), None)
 
     def show_body(self) -> None:
         """Draw the conversation."""
         chat = self.console.view.chat
         self._show_empty(is_empty=not chat.exchanges)
-        self.query_one(Transcript).show(chat.exchanges, has_thoughts=self.has_class("-thoughts"))
+        asks = asks_of(self.console.view, agent_at_work(chat))
+        has_thoughts = self.has_class("-thoughts")
+        self.query_one(Transcript).show(chat.exchanges, has_thoughts=has_thoughts, asks=asks)
         self.query_one(ProgressPanel).show(self.console.view)
+        self.query_one(Prompt).placeholder = _invitation(chat)
         self._give_back(chat.exchanges)
 
     def _show_empty(self, is_empty: bool) -> None:
@@ -136,7 +162,7 @@ class ChatScreen(LarScreen):
     def do_copy_chat(self) -> None:
         """Copy the conversation as Markdown."""
         turns = [
-            f"**you**\n\n{each.question}\n\n**{each.model}**\n\n{each.answer}".rstrip()
+            f"**you**\n\n{each.question}\n\n**{each.agent or each.model}**\n\n{each.answer}".rstrip()
             for each in self.console.view.chat.exchanges
         ]
         self.console.copy("\n\n".join(turns), "chat")
@@ -146,9 +172,40 @@ class ChatScreen(LarScreen):
         self.toggle_class("-thoughts")
         self.show()
 
+    def do_run(self) -> None:
+        """Show every step of the newest run of an agent in this conversation."""
+        self.console.dispatch(RunChosen(id=self._run))
+        self.console.go_to("run")
+
+    def do_approve(self) -> None:
+        """Ask how far the yes reaches, then give it."""
+        self._answer(is_approved=True)
+
+    def do_deny(self) -> None:
+        """Ask for a note, then say no."""
+        self._answer(is_approved=False)
+
+    def _answer(self, *, is_approved: bool) -> None:
+        ask = self._ask
+        if ask is None:
+            return
+
+        # Screens are imported when first shown.
+        from tui.screens.answer import AnswerScreen
+
+        self.app.push_screen(AnswerScreen(ask, self.console, is_approved=is_approved))
+
     def do_newest(self) -> None:
         """Go to the newest line."""
         self.query_one(Transcript).go_to_end()
+
+
+def _invitation(chat: Chat) -> str:
+    """Return what stands in the empty field."""
+    at_work = chat.open
+    if at_work is not None and at_work.agent and at_work.agent == chat.agent and not at_work.is_stopping:
+        return f"Say something to {reveal(chat.agent)} while it works…"
+    return f"Write to {reveal(chat.agent)}…" if chat.agent else "Write a message…"
 
 
 def _empty(address: str) -> Content:
@@ -158,7 +215,9 @@ def _empty(address: str) -> Content:
             Content.styled("Ask anything. It stays on this machine.", "$foreground"),
             Content.styled(f"OpenAI API at {address}/v1" if address else " ", "$muted"),
             Content(""),
-            Content.assemble(("enter", "$accent"), " send   ", ("^j", "$accent"), " new line"),
+            Content.assemble(
+                ("enter", "$accent"), " send   ", ("F5", "$accent"), " another model, or an agent"
+            ),
             Content.assemble(("^p", "$accent"), " commands   ", ("F1", "$accent"), " all keys"),
         ]
     )

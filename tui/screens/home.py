@@ -9,14 +9,19 @@ from textual.widgets import Static
 
 from runtime.core.states import ModelState
 from tui.actions import BY_ID, Need, bindings, key_name
+from tui.agents import RunInfo
+from tui.revealed import reveal
 from tui.screens.base import LarScreen
 from tui.state import Run, ViewState, chat_model
 from tui.summary import short_run
 from tui.view import ModelChosen
+from tui.widgets.agents import STATUSES
+from tui.widgets.asks import deed
 from tui.widgets.hints import Hints
 from tui.widgets.line import Word, content
 from tui.widgets.models import ModelRows
 from tui.widgets.progress import ProgressPanel
+from tui.widgets.rows import cells
 from tui.widgets.status import Banner, Status, run_phase
 from tui.words import clean, moment, span
 
@@ -26,6 +31,9 @@ _GLYPHS = {
     "warn": ("▲", "$warning"),
     "bad": ("✖", "$error"),
 }
+_TONES = {"muted": "$muted", "warn": "$warning", "good": "$success", "bad": "$error"}
+_BESIDE = 50
+"""Cells beside what an agent was asked."""
 _SHOWN = 6
 """Runs and notices shown; the events screen has all."""
 
@@ -139,7 +147,7 @@ def _head(view: ViewState, now: float) -> Content:
 def _waiting(view: ViewState, width: int) -> Content:
     """Say how much waits for the person, what comes first, and the way there."""
     asks = view.asks
-    first = f"{asks.approvals[0].action} {asks.approvals[0].resource.id}" if asks.approvals else ""
+    first = deed(asks.approvals[0]) if asks.approvals else ""
     first = first or (f"{asks.questions[0].question.server} asks something" if asks.questions else "")
     return content(
         [
@@ -152,11 +160,16 @@ def _waiting(view: ViewState, width: int) -> Content:
 
 
 def _runs(view: ViewState, now: float, width: int) -> Content:
-    if not view.runs:
+    agents = [each for each in view.agents.runs if not each.is_over]
+    words = [
+        *(_agent_words(each, now, width - _BESIDE) for each in agents),
+        *(_run_words(run, now) for run in view.runs),
+    ]
+    if not words:
         return Content.styled("  nothing", "$muted")
 
-    lines = [content(_run_words(run, now), width) for run in view.runs[:_SHOWN]]
-    more = len(view.runs) - _SHOWN
+    lines = [content(each, width) for each in words[:_SHOWN]]
+    more = len(words) - _SHOWN
     lines += [Content.styled(f"  and {more} more", "$muted")] if more > 0 else []
     return Content("\n").join(lines)
 
@@ -172,6 +185,16 @@ def _run_words(run: Run, now: float) -> list[Word]:
         Word(f"{run.rate:.0f} tok/s" if run.rate is not None else "", "$foreground", 2),
         Word(span(max(0.0, now - run.at)), "$muted", 4),
         Word(clean(run.route), "$muted", 5),
+    ]
+
+
+def _agent_words(run: RunInfo, now: float, room: int) -> list[Word]:
+    glyph, colour, word = STATUSES.get(run.status, ("·", "muted", run.status))
+    return [
+        Word(f"{glyph} {reveal(run.agent or run.model)}", _TONES[colour]),
+        Word("waits for you" if run.status == "waiting" else word, "$accent", 1),
+        Word(span(max(0.0, now - run.created_at)), "$muted", 3),
+        Word(cells(" ".join(reveal(run.title).split()), room).text.rstrip() if room > 0 else "", "$muted", 4),
     ]
 
 

@@ -19,7 +19,7 @@ from tui.widgets.hints import Hints
 from tui.widgets.line import Word, content
 from tui.widgets.status import Banner, Status
 from tui.widgets.timeline import Timeline
-from tui.words import span, tally
+from tui.words import counted, span, tally
 
 _TONES = {"muted": "$muted", "warn": "$warning", "good": "$success", "bad": "$error"}
 
@@ -191,7 +191,7 @@ def _said(run: OpenRun, now: float, width: int) -> Content:
             Word(f"✖ {reveal(run.lost)}" if run.lost and not info.is_over else "", "$error", 1),
             Word(f"✖ {reveal(run.trouble)}" if run.trouble else "", "$error", 1),
             Word(took, "$muted", 4),
-            Word(f"{info.turns} turns, {info.calls} calls", "$muted", 5),
+            Word(f"{counted(info.turns, 'turn')}, {counted(info.calls, 'call')}", "$muted", 5),
             Word(f"{tally(info.usage.total_tokens)} tokens", "$muted", 6),
             Word(reveal(info.model), "$secondary", 7),
             Word(info.id, "$muted", 8),

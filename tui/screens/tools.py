@@ -8,10 +8,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui.actions import Need, bindings
-from tui.console import Console
 from tui.reach import ToolChange, Tools, ToolServer
 from tui.screens.base import LarScreen
 from tui.tooling import ToolsWanted
+from tui.widgets.foreign import Facts
 from tui.widgets.hints import Hints
 from tui.widgets.line import Word, content
 from tui.widgets.status import Banner, Status
@@ -32,11 +32,6 @@ class ToolsScreen(LarScreen):
         "of use until then. Characters that cannot be seen are shown as ⟨200B⟩. tab scrolls the details."
     )
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._told = Content("")
-        """What the details show: drawn again only when it differs."""
-
     def compose(self) -> ComposeResult:
         """Build the screen."""
         yield Status()
@@ -45,7 +40,7 @@ class ToolsScreen(LarScreen):
         with Container(id="panes"):
             yield ToolRows()
             with VerticalScroll(id="details"):
-                yield Static(id="about")
+                yield Facts()
         yield Static(id="none")
         yield Hints()
 
@@ -92,10 +87,7 @@ class ToolsScreen(LarScreen):
             nothing.update(_nothing(tools))
         chosen = self.chosen
         if chosen is not None:
-            told = about(chosen, tools)
-            if not told.is_same(self._told):
-                self._told = told
-                self.query_one("#about", Static).update(told)
+            self.query_one(Facts).show(about(chosen, tools))
 
     def on_tool_rows_moved(self) -> None:
         """Show the details of what the cursor is on now."""

@@ -13,7 +13,7 @@ from tui.revealed import reveal
 from tui.theme import Colours
 from tui.widgets.foreign import marked
 from tui.widgets.rows import Lines, cells
-from tui.words import moment, span, tally
+from tui.words import counted, moment, span, tally
 
 STATUSES = {
     "queued": ("○", "muted", "queued"),
@@ -25,7 +25,9 @@ STATUSES = {
     "cancelled": ("‖", "muted", "cancelled"),
 }
 """Of a run: its glyph, its colour, its word."""
-_NAME = 14
+_NAME, _NAME_WIDE, _NAME_WIDEST = 14, 22, 34
+_WIDE, _WIDEST = 110, 170
+"""From these widths on a name has more room."""
 _STATE = 10
 _MODEL = 20
 _TOOK, _TOOK_WIDE = 14, 35
@@ -57,6 +59,11 @@ def starts_of(agent: AgentInfo) -> str:
 def models_of(agent: AgentInfo) -> str:
     """Return the models of an agent in their order."""
     return ", ".join(reveal(each) for each in agent.agent.models) or "default model"
+
+
+def name_width(width: int) -> int:
+    """Return the cells of an agent's name in a row of a width."""
+    return _NAME_WIDEST if width >= _WIDEST else _NAME_WIDE if width >= _WIDE else _NAME
 
 
 class AgentRows(Lines):
@@ -109,9 +116,10 @@ class AgentRows(Lines):
             glyph, colour, word = "◐", "warn", "changing"
         tone = Style(color=getattr(colours, colour))
         text = Style(color=colours.text)
-        pieces = [Segment(f"{glyph} ", tone), cells(reveal(agent.name), _NAME, text), Segment(" ")]
+        name = name_width(width)
+        pieces = [Segment(f"{glyph} ", tone), cells(reveal(agent.name), name, text), Segment(" ")]
         pieces += [cells(word, _STATE, tone), Segment(" ")]
-        left = width - 2 - _NAME - 1 - _STATE - 1
+        left = width - 2 - name - 1 - _STATE - 1
         last = self._last.get(agent.name)
         said = STATUSES.get(last.status, ("·", "muted", last.status)) if last else ("", "muted", "no run")
         pieces += [
@@ -173,8 +181,9 @@ class RunRows(Lines):
             Segment(moment(run.created_at, self._zone)[:5]),
         ]
         left = width - 2 - 10 - 5
-        pieces += [Segment(" "), cells(reveal(run.agent or "-"), _NAME, Style(color=colours.second))]
-        left -= _NAME + 1
+        name = name_width(width)
+        pieces += [Segment(" "), cells(reveal(run.agent or "-"), name, Style(color=colours.second))]
+        left -= name + 1
         if left > 30:
             is_wide = left > _TOOK_WIDE + 30
             room = _TOOK_WIDE if is_wide else _TOOK
@@ -189,7 +198,8 @@ def _took(run: RunInfo, now: float, *, is_wide: bool) -> str:
     took = span(max(0.0, (run.ended_at or now) - run.created_at))
     if not is_wide:
         return f"{took:>5} {tally(tokens):>4} tok"
-    return f"{took:>6} {run.turns:>3} turns {run.calls:>3} calls {tally(tokens):>4} tok"
+    turns, calls = counted(run.turns, "turn"), counted(run.calls, "call")
+    return f"{took:>6} {turns:<9} {calls:<8} {tally(tokens):>4} tok"
 
 
 def about_agent(agent: AgentInfo) -> Content:

@@ -106,19 +106,19 @@ class AskRows(Lines):
         room = width - 8 - (_NAME_WIDTH + 1 if width >= 60 and who else 0)
         pieces.append(cells(deed(item), max(1, room), Style(color=colours.text)))
         if room < width - 8:
-            pieces += [Segment(" "), cells(reveal(who), _NAME_WIDTH, muted)]
+            pieces += [Segment(" "), cells(reveal(_short(who)), _NAME_WIDTH, muted)]
         return pieces
 
 
-def about(item: Item, now: float, zone: tzinfo, *, is_sending: bool = False) -> Content:
+def about(item: Item, now: float, zone: tzinfo, *, is_sending: bool = False) -> list[Content]:
     """Return everything about one of them."""
     match item:
         case Approval():
-            return Content("\n").join(_approval(item, now, zone, is_sending=is_sending))
+            return _approval(item, now, zone, is_sending=is_sending)
         case OpenQuestion():
-            return Content("\n").join(_question(item, now, zone, is_sending=is_sending))
+            return _question(item, now, zone, is_sending=is_sending)
         case Settled():
-            return Content("\n").join(_settled(item, now, zone))
+            return _settled(item, now, zone)
 
 
 def source_of(item: Item) -> str:
@@ -209,6 +209,12 @@ def _settled(item: Settled, now: float, zone: tzinfo) -> list[Content]:
             marked(reveal(inside.question.message)),
         ]
     return head
+
+
+def _short(principal: str) -> str:
+    """Return the name in `Agent::"clerk" in Person::"owner"`; any other words as they are."""
+    kind, sign, rest = principal.partition('::"')
+    return rest.partition('"')[0] if sign and kind.isalpha() else principal
 
 
 def _resource(item: Approval) -> str:

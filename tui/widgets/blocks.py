@@ -1,6 +1,6 @@
 """An exchange as parts, and each part as lines. A part that did not change is laid out once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from rich.cells import cell_len
@@ -9,6 +9,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tui.chunks import split_chunks
+from tui.reach import Approval
 from tui.state import Exchange
 from tui.theme import Colours
 from tui.words import span, tally
@@ -17,9 +18,12 @@ MEASURE = 110
 """Cells of a line of prose at most: longer ones are hard to read."""
 INDENT = 2
 
-Kind = Literal[
+PlainKind = Literal[
     "you", "question", "queued", "model", "thinking", "thoughts", "answer", "waiting", "note", "trouble"
 ]
+AgentKind = Literal["gap", "call", "result", "unfolded", "list", "ask", "asked", "keys", "aside", "change"]
+"""What only agents do; `tui.widgets.deeds` draws it."""
+Kind = PlainKind | AgentKind
 
 
 class Part(NamedTuple):
@@ -30,13 +34,19 @@ class Part(NamedTuple):
     more: str = ""
 
 
-def parts_of(exchange: Exchange, has_thoughts: bool) -> list[Part]:
-    """Return an exchange as parts, from the question to how it ended."""
+def parts_of(exchange: Exchange, has_thoughts: bool, asks: Sequence[Approval] = ()) -> list[Part]:
+    """Return an exchange as parts, from the question to how it ended; `asks` is what its agent waits for."""
     parts = [Part("you", "you"), Part("question", exchange.question)]
     if exchange.status == "queued":
         return [*parts, Part("queued", "» queued: it is sent when its turn comes")]
 
-    parts.append(Part("model", exchange.model))
+    parts.append(Part("model", exchange.agent or exchange.model))
+    if exchange.agent:
+        # Most conversations are with a model, so this comes with the first agent.
+        from tui.widgets.deeds import deed_parts
+
+        return parts + deed_parts(exchange, asks, is_unfolded=has_thoughts)
+
     parts += _thought_parts(exchange, has_thoughts)
     parts += [Part("answer", chunk) for chunk in split_chunks(exchange.answer)]
     if exchange.status == "sent" or (exchange.status == "streaming" and not exchange.answer):
@@ -78,15 +88,23 @@ def _note(exchange: Exchange) -> str:
 def render_part(part: Part, width: int, colours: Colours) -> list[Strip]:
     """Return the lines of a part, each at most `width` cells."""
     room = max(4, min(width - INDENT - 1, MEASURE))
-    return _RENDERERS[part.kind](part, room, colours)
+    plain = _RENDERERS.get(part.kind)
+    if plain is not None:
+        return plain(part, room, colours)
+
+    from tui.widgets.deeds import render_deed
+
+    return render_deed(part, room, colours)
 
 
-def _indented(lines: list[list[Segment]], mark: Segment | None = None) -> list[Strip]:
+def indented(lines: list[list[Segment]], mark: Segment | None = None) -> list[Strip]:
+    """Return lines behind the gutter, or behind a mark in it."""
     gutter = mark or Segment(" " * INDENT)
     return [Strip([gutter, *line]) for line in lines]
 
 
-def _wrapped(text: str, room: int, style: Style) -> list[list[Segment]]:
+def wrapped(text: str, room: int, style: Style) -> list[list[Segment]]:
+    """Return a text as lines of at most so many cells."""
     lines: list[list[Segment]] = []
     for paragraph in text.split("\n"):
         lines += [[Segment(line, style)] for line in _wrap(paragraph.expandtabs(4), room)]
@@ -111,30 +129,30 @@ def _wrap(text: str, room: int) -> list[str]:
 
 
 def _you(part: Part, room: int, colours: Colours) -> list[Strip]:
-    return [Strip([]), *_indented(_wrapped(part.text, room, Style(color=colours.accent, bold=True)))]
+    return [Strip([]), *indented(wrapped(part.text, room, Style(color=colours.accent, bold=True)))]
 
 
 def _question(part: Part, room: int, colours: Colours) -> list[Strip]:
     bar = Segment("▌ ", Style(color=colours.accent))
-    return _indented(_wrapped(part.text, room, Style(color=colours.text)), bar)
+    return indented(wrapped(part.text, room, Style(color=colours.text)), bar)
 
 
 def _queued(part: Part, room: int, colours: Colours) -> list[Strip]:
-    return _indented(_wrapped(part.text, room, Style(color=colours.warn)))
+    return indented(wrapped(part.text, room, Style(color=colours.warn)))
 
 
 def _model(part: Part, room: int, colours: Colours) -> list[Strip]:
     name = part.text or "model"
-    return [Strip([]), *_indented(_wrapped(name, room, Style(color=colours.second, bold=True)))]
+    return [Strip([]), *indented(wrapped(name, room, Style(color=colours.second, bold=True)))]
 
 
 def _thinking(part: Part, room: int, colours: Colours) -> list[Strip]:
-    return _indented(_wrapped(part.text, room, Style(color=colours.muted)))
+    return indented(wrapped(part.text, room, Style(color=colours.muted)))
 
 
 def _thoughts(part: Part, room: int, colours: Colours) -> list[Strip]:
     bar = Segment("│ ", Style(color=colours.faint))
-    return _indented(_wrapped(part.text.strip(), room, Style(color=colours.muted, italic=True)), bar)
+    return indented(wrapped(part.text.strip(), room, Style(color=colours.muted, italic=True)), bar)
 
 
 def _answer(part: Part, room: int, colours: Colours) -> list[Strip]:
@@ -142,7 +160,7 @@ def _answer(part: Part, room: int, colours: Colours) -> list[Strip]:
     from tui.widgets.markdown import markdown_lines
 
     lines = _trimmed(markdown_lines(part.text, room, colours))
-    return [*_indented(lines), Strip([])] if lines else []
+    return [*indented(lines), Strip([])] if lines else []
 
 
 def _trimmed(lines: list[list[Segment]]) -> list[list[Segment]]:
@@ -153,18 +171,18 @@ def _trimmed(lines: list[list[Segment]]) -> list[list[Segment]]:
 
 def _ended(part: Part, room: int, colours: Colours) -> list[Strip]:
     style = Style(color=colours.warn if part.text.startswith(("■", "▲")) else colours.muted)
-    return _indented(_wrapped(part.text, room, style)) if part.text else []
+    return indented(wrapped(part.text, room, style)) if part.text else []
 
 
 def _trouble(part: Part, room: int, colours: Colours) -> list[Strip]:
     bar = Segment("▌ ", Style(color=colours.bad))
     head = [[Segment(f"✖ {part.more}", Style(color=colours.bad, bold=True))]]
-    cause = _wrapped(part.text, room, Style(color=colours.text))
-    again = _wrapped("Your question is back in the field below.", room, Style(color=colours.muted))
-    return _indented([*head, *cause, *again], bar)
+    cause = wrapped(part.text, room, Style(color=colours.text))
+    again = wrapped("Your question is back in the field below.", room, Style(color=colours.muted))
+    return indented([*head, *cause, *again], bar)
 
 
-_RENDERERS: dict[Kind, Callable[[Part, int, Colours], list[Strip]]] = {
+_RENDERERS: Mapping[Kind, Callable[[Part, int, Colours], list[Strip]]] = {
     "you": _you,
     "question": _question,
     "queued": _queued,

@@ -21,7 +21,7 @@ def bar(known: float, width: int) -> tuple[str, str]:
 def panel(view: ViewState, width: int) -> Content | None:
     """Return what the panel says about the chat's model; None where there is nothing to say."""
     model = chat_model(view)
-    if model is None:
+    if model is None or view.chat.agent:
         return None
 
     job = job_of(view, model)

@@ -19,6 +19,9 @@ from tui.theme import Colours, colours_of
 from tui.words import moment
 
 _GLYPHS: dict[Level, str] = {"info": "·", "good": "✔", "warn": "▲", "bad": "✖"}
+_WITH_SUBJECT, _WIDE = 70, 130
+"""From these widths on an event has its subject, and room for all of it."""
+_SUBJECT, _SUBJECT_WIDE = 14, 34
 
 
 class Lines(ScrollView, can_focus=True):
@@ -180,9 +183,10 @@ class EventRows(Lines):
         pieces = [Segment(moment(row.at, self._zone), muted), gap, Segment(_GLYPHS[row.level], tone), gap]
         pieces += [cells(row.kind, 18, Style(color=colours.second)), gap]
         used = 8 + 1 + 1 + 1 + 18 + 1
-        if width >= 70:
-            pieces += [cells(row.subject, 14, muted), gap]
-            used += 15
+        if width >= _WITH_SUBJECT:
+            subject = _SUBJECT_WIDE if width >= _WIDE else _SUBJECT
+            pieces += [cells(row.subject, subject, muted), gap]
+            used += subject + 1
         times = f" ×{row.count}" if row.count > 1 else ""  # noqa: RUF001 - the sign is meant
         room = max(1, width - used - len(times))
         return [*pieces, cells(row.text, room, tone), Segment(times, muted)]

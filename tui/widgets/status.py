@@ -4,6 +4,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from runtime.core.states import ModelState
+from tui.revealed import reveal
 from tui.state import Exchange, Run, ViewState, chat_model, find_run, job_of, live_rate
 from tui.widgets.line import Word, content
 from tui.words import fraction, span, tally
@@ -74,12 +75,17 @@ def activity_words(view: ViewState, now: float) -> list[Word]:
         last = view.chat.exchanges[-1] if view.chat.exchanges else None
         return speed_words(view, last)
 
+    since = f" {span(now - exchange.sent_at)}" if exchange.sent_at is not None else ""
+    if exchange.agent:
+        waits = exchange.run.info is not None and exchange.run.info.status == "waiting"
+        doing = "stopping" if exchange.is_stopping else "waits for you" if waits else "working"
+        return [Word(f"▸ {doing}{since}", "$accent", 1)]
+
     run = find_run(view, exchange.run_id)
     if exchange.status == "streaming":
         doing = "answering" if exchange.text_at is not None else "thinking"
     else:
         doing = run_phase(run) if run else "asked"
-    since = f" {span(now - exchange.sent_at)}" if exchange.sent_at is not None else ""
     return [Word(f"▸ {doing}{since}", "$accent", 1), *speed_words(view, exchange)]
 
 
@@ -89,13 +95,15 @@ def status_words(view: ViewState, title: str, now: float) -> list[Word]:
     words = [Word(f"◆ {title}", "bold $accent", 0), link_word(view, now)]
     if view.asks.count:
         words.append(Word(f"▲ {view.asks.count} to answer", "bold $warning", 1))
-    if view.chat.model:
+    if view.chat.agent:
+        words.append(Word(f"agent {reveal(view.chat.agent)}", "bold $foreground", 5))
+    elif view.chat.model:
         words.append(Word(view.chat.model, "bold $foreground", 5))
     if view.link.phase == "lost":
         # What was true of the model need not be true now.
         return words
 
-    if model is not None:
+    if model is not None and not view.chat.agent:
         words.append(stage_word(view, model))
     return [*words, *activity_words(view, now)]
 

@@ -159,7 +159,7 @@ class Timeline(Lines):
         entry = line.entry
         if not line.is_head:
             text = Style(color=colours.text if entry.is_open else colours.muted)
-            return [Segment(" " * _INDENT), *_marked(line.text, text, colours)]
+            return [Segment(" " * _INDENT), *marked_segments(line.text, text, colours)]
 
         muted = Style(color=colours.muted)
         tone = Style(color=_tone(entry.level, colours))
@@ -176,7 +176,7 @@ class Timeline(Lines):
         said = f"{entry.head}: {entry.lead}" if entry.lead and not is_open else entry.head
         head = cells(said, room)
         style = tone if entry.level != "info" else Style(color=colours.text)
-        pieces += _marked(head.text, style, colours)
+        pieces += marked_segments(head.text, style, colours)
         return [*pieces, Segment(f" {moment(line.at, self._zone)}", muted)] if has_time else pieces
 
 
@@ -211,7 +211,7 @@ def _tone(level: Level, colours: Colours) -> str:
     return {"info": colours.muted, "good": colours.good, "warn": colours.warn, "bad": colours.bad}[level]
 
 
-def _marked(text: str, style: Style, colours: Colours) -> list[Segment]:
+def marked_segments(text: str, style: Style, colours: Colours) -> list[Segment]:
     """Return a revealed text with the names of what was hidden in it marked."""
     pieces: list[Segment] = []
     while "⟨" in text:

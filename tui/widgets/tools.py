@@ -109,10 +109,9 @@ def state_of(server: ToolServer, tools: Tools) -> tuple[str, str]:
     return f"{glyph} {server.status}", style
 
 
-def about(item: Item, tools: Tools) -> Content:
+def about(item: Item, tools: Tools) -> list[Content]:
     """Return everything about a server, or what a person must see before a tool may be called."""
-    lines = _server(item, tools) if isinstance(item, ToolServer) else _change(item)
-    return Content("\n").join(lines)
+    return _server(item, tools) if isinstance(item, ToolServer) else _change(item)
 
 
 def source_of(item: Item) -> str:

@@ -18,7 +18,8 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from tui.state import Exchange
+from tui.reach import Approval
+from tui.state import OPEN, Exchange
 from tui.theme import Colours, colours_of
 from tui.widgets.blocks import Part, parts_of, render_part
 
@@ -27,6 +28,7 @@ class _Block(NamedTuple):
     """An exchange that was laid out."""
 
     exchange: Exchange
+    asks: tuple[Approval, ...]
     parts: list[Part]
     drawn: list[list[Strip]]
     lines: list[Strip]
@@ -46,6 +48,7 @@ class Transcript(ScrollView, can_focus=True):
         super().__init__()
         self._exchanges: Sequence[Exchange] = ()
         self._has_thoughts = False
+        self._asks: tuple[Approval, ...] = ()
         self._blocks: list[_Block] = []
         self._ends: list[int] = []
         self._layout_key: tuple[int, Colours, bool] | None = None
@@ -56,10 +59,17 @@ class Transcript(ScrollView, can_focus=True):
 
     # ---- what is shown
 
-    def show(self, exchanges: Sequence[Exchange], *, has_thoughts: bool = False) -> None:
-        """Show these exchanges; lays out only what changed."""
+    def show(
+        self,
+        exchanges: Sequence[Exchange],
+        *,
+        has_thoughts: bool = False,
+        asks: tuple[Approval, ...] = (),
+    ) -> None:
+        """Show these exchanges, and what the agent at work waits for; lays out only what changed."""
         self._exchanges = exchanges
         self._has_thoughts = has_thoughts
+        self._asks = asks
         self._lay_out()
 
     @property
@@ -117,18 +127,19 @@ class Transcript(ScrollView, can_focus=True):
 
     def _block(self, index: int, exchange: Exchange, key: tuple[int, Colours, bool]) -> _Block:
         old = self._blocks[index] if index < len(self._blocks) else None
-        if old is not None and old.exchange is exchange:
+        asks = self._asks if exchange.agent and exchange.status in OPEN else ()
+        if old is not None and old.exchange is exchange and old.asks == asks:
             return old
 
         width, colours, has_thoughts = key
-        parts = parts_of(exchange, has_thoughts)
+        parts = parts_of(exchange, has_thoughts, asks)
         drawn = []
         for place, part in enumerate(parts):
             if old is not None and place < len(old.parts) and old.parts[place] == part:
                 drawn.append(old.drawn[place])
             else:
                 drawn.append(render_part(part, width, colours))
-        return _Block(exchange, parts, drawn, [line for lines in drawn for line in lines])
+        return _Block(exchange, asks, parts, drawn, [line for lines in drawn for line in lines])
 
     def _count_unread(self) -> None:
         if self._is_following:

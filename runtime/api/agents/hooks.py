@@ -26,12 +26,12 @@ from runtime.api.errors import Refusal, Refused, invalid, key_refused, not_found
 from runtime.api.openai.webhook_words import hint_of, is_secret, mint_secret
 from runtime.api.reach import Entry, json_answer, tenant_of
 from runtime.core.agents.definition import Agent, Trigger
-from runtime.core.agents.ports import Records
+from runtime.core.agents.parts import AgentParts
 from runtime.core.agents.triggers.due import is_timed, next_after
 from runtime.core.agents.triggers.naming import key_of, kind_of
 from runtime.core.agents.triggers.service import TriggerService
 from runtime.core.agents.triggers.starts import Mark
-from runtime.core.errors import LarError, NotFound
+from runtime.core.errors import LarError, NotFound, SecretsLocked
 from runtime.core.ids import LOCAL_TENANT, TenantId
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,15 @@ _STAMP = re.compile(r"[0-9]{1,12}")
 _READ_AT_ONCE = 64 * 1024
 
 
+class KeptSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret of a hook, as it is kept."""
+
+    secret: str
+    """Sealed."""
+    hint: str
+    """What of it may be shown."""
+
+
 class Signed(NamedTuple):
     """What a call says of itself."""
 
@@ -62,7 +71,7 @@ async def post_hook(request: web.Request) -> web.Response:
     signed = _signed(request)
     agent, hook = request.match_info["name"], request.match_info["hook"]
     tenant = TenantId(request.query.get("tenant") or LOCAL_TENANT)
-    secret = await _secret_of(request, tenant, agent, hook) if _TENANT.fullmatch(tenant) else None
+    secret = await _opened_secret(request, tenant, agent, hook) if _TENANT.fullmatch(tenant) else None
     now = request.app[DEPS].clock.now()
     if not is_genuine(secret, signed, body, now):
         raise _refused()
@@ -102,7 +111,7 @@ async def post_secret(request: web.Request) -> web.Response:
             f"The secret of this webhook is in the environment variable {trigger.secret}: change it there."
         )
         raise invalid(message, "secret")
-    secret = await _mint(agents_of(request).records, tenant, agent.name, hook)
+    secret = await _mint(agents_of(request), tenant, agent.name, hook)
     return json_answer({"webhook": hook, "secret": secret})
 
 
@@ -167,7 +176,27 @@ async def _secret_of(request: web.Request, tenant: TenantId, agent: str, hook: s
     if trigger.secret is not None:
         return os.environ.get(trigger.secret)
     stored = await agents_of(request).records.get(tenant, KIND, _key(agent, hook))
-    return None if stored is None else stored.decode()
+    return None if stored is None else await agents_of(request).secrets.open(read_kept(stored).secret)
+
+
+async def _opened_secret(request: web.Request, tenant: TenantId, agent: str, hook: str) -> str | None:
+    """Return the secret of a hook. Raises Refused (503) while secrets are locked.
+
+    Also where there is no such hook: nobody learns by it which hooks there are.
+    """
+    try:
+        secret = await _secret_of(request, tenant, agent, hook)
+        if secret is None:
+            await agents_of(request).secrets.seal("")
+    except SecretsLocked as problem:
+        logger.warning("a webhook cannot be verified", extra={"cause": problem.fault.message})
+        message = "Calls cannot be verified now. Send the call again later."
+        raise Refused(
+            Refusal(
+                status=503, type="server_error", code="secrets_locked", message=message, should_retry=True
+            )
+        ) from problem
+    return secret
 
 
 async def _shown(request: web.Request, agent: Agent, trigger: Trigger) -> dict[str, Any]:
@@ -188,11 +217,11 @@ async def _shown(request: web.Request, agent: Agent, trigger: Trigger) -> dict[s
         last = now if mark is None or trigger.cron is not None else mark.last
         told["next_at"] = max(next_after(trigger, last), now)
     if trigger.webhook is not None:
-        told |= await _hook(records, tenant, agent.name, trigger)
+        told |= await _hook(agents_of(request), tenant, agent.name, trigger)
     return told
 
 
-async def _hook(records: Records, tenant: TenantId, agent: str, trigger: Trigger) -> dict[str, Any]:
+async def _hook(parts: AgentParts, tenant: TenantId, agent: str, trigger: Trigger) -> dict[str, Any]:
     assert trigger.webhook is not None
     path = f"{AGENTS}/{agent}/hooks/{trigger.webhook}"
     told: dict[str, Any] = {"path": path if tenant == LOCAL_TENANT else f"{path}?tenant={tenant}"}
@@ -200,16 +229,25 @@ async def _hook(records: Records, tenant: TenantId, agent: str, trigger: Trigger
         is_there = is_secret(os.environ.get(trigger.secret, ""))
         fault = f"the environment variable {trigger.secret} holds no secret 'whsec_…'"
         return told | {"secret_from": trigger.secret} | ({} if is_there else {"fault": fault})
-    stored = await records.get(tenant, KIND, _key(agent, trigger.webhook))
+    stored = await parts.records.get(tenant, KIND, _key(agent, trigger.webhook))
     if stored is not None:
-        return told | {"secret_hint": hint_of(stored.decode())}
-    return told | {"secret": await _mint(records, tenant, agent, trigger.webhook)}
+        return told | {"secret_hint": read_kept(stored).hint}
+    return told | {"secret": await _mint(parts, tenant, agent, trigger.webhook)}
 
 
-async def _mint(records: Records, tenant: TenantId, agent: str, hook: str) -> str:
+async def _mint(parts: AgentParts, tenant: TenantId, agent: str, hook: str) -> str:
     secret = mint_secret()
-    await records.put(tenant, KIND, _key(agent, hook), secret.encode())
+    kept = KeptSecret(secret=await parts.secrets.seal(secret), hint=hint_of(secret))
+    await parts.records.put(tenant, KIND, _key(agent, hook), msgspec.json.encode(kept))
     return secret
+
+
+def read_kept(stored: bytes) -> KeptSecret:
+    """Return what is kept of a hook; before secrets were sealed that was the secret alone."""
+    if stored.startswith(b"{"):
+        return msgspec.json.decode(stored, type=KeptSecret)
+    secret = stored.decode()
+    return KeptSecret(secret=secret, hint=hint_of(secret))
 
 
 def _key(agent: str, hook: str) -> str:

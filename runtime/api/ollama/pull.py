@@ -11,9 +11,8 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from runtime.api.deps import DEPS, ApiDeps
+from runtime.api.deps import DEPS, PRINCIPAL, ApiDeps, gate_of
 from runtime.api.errors import refusal_of
-from runtime.api.gate.passing import pass_install
 from runtime.api.ollama.answer import send_error
 from runtime.api.ollama.body import PullBody
 from runtime.api.ollama.models import digest_of
@@ -24,6 +23,7 @@ from runtime.api.stream import ReaderGone
 from runtime.core.errors import Fault, LarError, ModelUnavailable
 from runtime.core.ids import ModelId
 from runtime.core.readiness import decide_readiness, describe_progress, unknown_model
+from runtime.core.readying import pass_install
 from runtime.core.states import ModelState
 
 LOOK_S = 0.5
@@ -52,7 +52,7 @@ async def post_pull(request: web.Request) -> web.StreamResponse:
     deps = request.app[DEPS]
     model = find(deps, given_name({"model": body.model, "name": body.name}))
     is_stream = body.stream is not False
-    await pass_install(request, model.id)
+    await pass_install(gate_of(deps), model.id, request[PRINCIPAL])
     async with aclosing(_follow(deps, model.id)) as lines:
         if is_stream:
             return await _stream(request, lines)

@@ -15,7 +15,7 @@ from runtime.api.deps import DEPS
 from runtime.api.errors import Refused, invalid, not_found
 from runtime.api.openai.paging import DEFAULT_LIMIT, MAX_LIMIT, page_of
 from runtime.api.query import QueryString
-from runtime.api.reach import Entry, json_answer, tenant_of
+from runtime.api.reach import Entry, json_answer, recall_of, tenant_of
 from runtime.api.responses.body import Metadata, Open
 from runtime.api.responses.files_in import InputFiles
 from runtime.api.responses.items_in import Outside, read_input
@@ -150,8 +150,8 @@ async def _read(request: web.Request, given: list[dict[str, Any]]) -> list[AnyIt
     if not given:
         return []
 
-    parts, recall, tenant = parts_of(request), request.app[DEPS].recall, tenant_of(request)
-    files = None if recall is None else recall.files
+    parts, tenant = parts_of(request), tenant_of(request)
+    files = None if request.app[DEPS].recall is None else recall_of(request).files
     outside = Outside(
         tenant=tenant,
         files=InputFiles(files, tenant, parts.read_text),

@@ -56,7 +56,9 @@ def make_services(
 ) -> Services:
     """Return the services; `endpoints` are those of `lar.toml` (`configured_endpoints`)."""
     longest = deps.settings.max_body_bytes
-    webhooks = WebhookService(agents.records, agents.runs, poster, deps.bus, deps.clock, endpoints)
+    webhooks = WebhookService(
+        agents.records, agents.runs, poster, deps.bus, deps.clock, endpoints, agents.secrets
+    )
     batches = BatchService(
         agents.records,
         BatchFiles(files, longest),

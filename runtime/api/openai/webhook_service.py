@@ -34,11 +34,12 @@ from runtime.api.openai.webhook_words import (
 )
 from runtime.api.responses.object import response_id
 from runtime.core.agent_facts import AgentCancelled, AgentFailed, AgentFinished, AgentIncomplete
-from runtime.core.agents.ports import AgentRuns, Records, RunQuery
+from runtime.core.agents.parts import OpenBox
+from runtime.core.agents.ports import AgentRuns, Records, RunQuery, SecretBox
 from runtime.core.agents.steps import TERMINAL, RunRecord
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
-from runtime.core.errors import Conflict, LarError, NotFound, SettingsInvalid
+from runtime.core.errors import Conflict, LarError, NotFound, SecretsLocked, SettingsInvalid
 from runtime.core.events import BusLagged, Envelope
 from runtime.core.fetching import FetchFault, Posted, Poster, PostRequest
 from runtime.core.ids import TenantId
@@ -72,6 +73,7 @@ class WebhookService:
         bus: Bus,
         clock: Clock,
         configured: Mapping[TenantId, Sequence[Endpoint]] | None = None,
+        secrets: SecretBox | None = None,
     ) -> None:
         self._records = records
         self._runs = runs
@@ -79,6 +81,8 @@ class WebhookService:
         self._bus = bus
         self._clock = clock
         self._configured = configured or {}
+        self._secrets = secrets or OpenBox()
+        self._is_locked = False
         self._queue: dict[tuple[TenantId, str], Delivery] = {}
         self._sending: set[tuple[TenantId, str]] = set()
         self._woken = anyio.Event()
@@ -199,7 +203,12 @@ class WebhookService:
         if endpoint is None:  # it was removed meanwhile
             await self._forget(place)
             return
-        told = await self._post(endpoint, delivery.event, delivery.body)
+        try:
+            told = await self._post(endpoint, delivery.event, delivery.body)
+        except SecretsLocked as problem:
+            await self._hold(place, delivery, endpoint, problem)
+            return
+        self._is_locked = False
         if isinstance(told, Posted) and 200 <= told.status < 300:
             await self._forget(place)
             return
@@ -216,9 +225,28 @@ class WebhookService:
         self._queue[place] = later
         await self._records.put(tenant, DELIVERY_KIND, key, msgspec.json.encode(later))
 
+    async def _hold(
+        self, place: tuple[TenantId, str], delivery: Delivery, endpoint: Endpoint, problem: SecretsLocked
+    ) -> None:
+        """Let a delivery wait that cannot be signed now: no try, since nobody was asked."""
+        now = self._clock.now()
+        if now > delivery.created_at + GIVEN_UP_S:
+            self._tell_dropped(
+                place[0], endpoint, delivery, FetchFault(code="broken", message=problem.fault.message)
+            )
+            await self._forget(place)
+            return
+        if not self._is_locked:
+            logger.warning(
+                "webhooks wait: their secrets cannot be opened", extra={"cause": problem.fault.message}
+            )
+        self._is_locked = True
+        self._queue[place] = msgspec.structs.replace(delivery, due_at=now + LOOK_EVERY_S)
+
     async def _post(self, endpoint: Endpoint, event: str, body: str) -> Posted | FetchFault:
         now = self._clock.now()
-        message = sign(keys_of(endpoint, now), event, now, body)
+        keys = [await self._secrets.open(each) for each in keys_of(endpoint, now)]
+        message = sign(keys, event, now, body)
         return await self._poster.post(
             PostRequest(url=endpoint.url, body=message.body, headers=message.headers)
         )

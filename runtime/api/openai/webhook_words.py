@@ -46,8 +46,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     url: str
     event_types: tuple[str, ...]
     secret: str
+    """Sealed, where it is kept here."""
     created_at: float
     updated_at: float
+    hint: str = ""
+    """What of the secret may be shown; empty: it stands open."""
     former_secret: str | None = None
     former_until: float = 0.0
     """Until then events are signed with the former secret, too."""
@@ -152,5 +155,5 @@ def wire_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "event_types": list(endpoint.event_types),
         "created_at": int(endpoint.created_at),
         "updated_at": int(endpoint.updated_at),
-        "signing_secret_hint": hint_of(endpoint.secret),
+        "signing_secret_hint": endpoint.hint or hint_of(endpoint.secret),
     }

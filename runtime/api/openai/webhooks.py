@@ -23,6 +23,7 @@ from runtime.api.openai.webhook_words import (
     PREFIX,
     Endpoint,
     EventType,
+    hint_of,
     mint_secret,
     wire_endpoint,
 )
@@ -78,18 +79,19 @@ async def post_endpoint(request: web.Request) -> web.Response:
     if len(await webhooks_of(request).endpoints(tenant_of(request))) >= ENDPOINTS_LIMIT:
         raise invalid(f"There are {ENDPOINTS_LIMIT} endpoints already. Remove one first.", None)
 
-    now = request.app[DEPS].clock.now()
+    now, secret = request.app[DEPS].clock.now(), mint_secret()
     endpoint = Endpoint(
         id=new_id(PREFIX),
         name=body.name,
         url=body.url,
         event_types=tuple(dict.fromkeys(body.event_types)),
-        secret=mint_secret(),
+        secret=await agents_of(request).secrets.seal(secret),
+        hint=hint_of(secret),
         created_at=now,
         updated_at=now,
     )
     await _keep(request, endpoint)
-    return json_answer({**wire_endpoint(endpoint), "signing_secret": endpoint.secret})
+    return json_answer({**wire_endpoint(endpoint), "signing_secret": secret})
 
 
 async def get_endpoints(request: web.Request) -> web.Response:
@@ -138,16 +140,17 @@ async def post_rotate(request: web.Request) -> web.Response:
     """Put another secret in the place of the former; the answer alone holds it."""
     body = await read_body(request, RotateBody) if request.can_read_body else RotateBody()
     endpoint, now = await _asked(request), request.app[DEPS].clock.now()
-    keeps = body.keep_old_secret_active_for_24_hours
+    keeps, secret = body.keep_old_secret_active_for_24_hours, mint_secret()
     changed = msgspec.structs.replace(
         endpoint,
-        secret=mint_secret(),
+        secret=await agents_of(request).secrets.seal(secret),
+        hint=hint_of(secret),
         updated_at=now,
         former_secret=endpoint.secret if keeps else None,
         former_until=now + _BOTH_S if keeps else 0.0,
     )
     await _keep(request, changed)
-    return json_answer({**wire_endpoint(changed), "signing_secret": changed.secret})
+    return json_answer({**wire_endpoint(changed), "signing_secret": secret})
 
 
 async def post_test(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from runtime.api.reach import Entry, json_answer, recall_of, tenant_of
 from runtime.api.recall.bodies import SearchBody
 from runtime.api.recall.collections import named_collection
 from runtime.core.ids import CollectionId
-from runtime.core.knowledge import Found, Query
+from runtime.core.knowledge import NOTHING_TO_SEARCH, Found, Query
 
 COLLECTIONS_LIMIT = 1000
 
@@ -20,7 +20,7 @@ async def post_search(request: web.Request) -> web.Response:
     where = None if body.where is None else filter_of(body.where, "where")
     collections = await _collections(request, body)
     if not collections:
-        return json_answer(Found(hits=(), notes=("There are no collections yet.",)))
+        return json_answer(Found(hits=(), notes=(NOTHING_TO_SEARCH,)))
 
     told = msgspec.structs.asdict(body) | {"collections": collections, "where": where}
     return json_answer(await recall_of(request).searcher.search(tenant_of(request), Query(**told)))

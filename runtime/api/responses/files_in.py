@@ -1,6 +1,6 @@
 """Files within a request: stored ones by their id, others as data URLs; what a model reads of them is text.
 
-Nothing is fetched: a link would make the server reach out on behalf of whoever wrote it.
+Links to documents are fetched by `links_in`, under the perimeter and the policies; links to pictures are not.
 """
 
 import base64
@@ -8,6 +8,7 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -18,25 +19,36 @@ from runtime.api.openai.files import is_record
 from runtime.api.responses.item_bodies import InputFile, InputImage, Screenshot
 from runtime.core.agents.items import Document, Picture
 from runtime.core.errors import Fault, NotFound
+from runtime.core.fetching import Fetched
 from runtime.core.ids import FileId, TenantId
 from runtime.core.knowledge import StoredFile
 from runtime.core.recall import Files
 
 ReadText = Callable[[Path, str, str | None], Awaitable[str | Fault]]
 """Returns the text of a document: its path, its name, its media type; or why it cannot be read."""
+FetchLink = Callable[[str, Path], Awaitable[Fetched | Fault]]
+"""Fetches what a link names into a folder, or says why not."""
 DOCUMENT_LIMIT_BYTES = 50 * 1024 * 1024
 """Of one document, as OpenAI's; the whole body is bounded by server.max_body_bytes."""
 
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,", re.IGNORECASE)
 _HEAD_CHARS = 300
+_NAME_CHARS = 100
 _PLAIN = ("text/", "application/json", "application/xml")
 
 
 class InputFiles:
     """The files of one tenant, as requests may name them."""
 
-    def __init__(self, files: Files | None, tenant: TenantId, read_text: ReadText | None) -> None:
+    def __init__(
+        self,
+        files: Files | None,
+        tenant: TenantId,
+        read_text: ReadText | None,
+        fetch: FetchLink | None = None,
+    ) -> None:
         self._files = files
+        self._fetch = fetch
         self._tenant = tenant
         self._read_text = read_text
 
@@ -70,11 +82,7 @@ class InputFiles:
             return await self._given(part, part.file_data, f"{path}.file_data")
 
         if part.file_url is not None:
-            message = (
-                "Links to files are not followed: this server fetches nothing for a message. Upload the file "
-                "to /v1/files, or send it as 'file_data'."
-            )
-            raise invalid(message, f"{path}.file_url", code="invalid_file_url")
+            return await self._linked(part.file_url, f"{path}.file_url")
 
         param = f"{path}.file_id"
         message = f"Missing required parameter: '{param}' or '{path}.file_data'."
@@ -134,6 +142,30 @@ class InputFiles:
                 await path.write_bytes(content)
                 text = await self._read(Path(path), name, media_type or None, param)
         return Document(filename=name, data=given, text=text)
+
+    async def _linked(self, url: str, param: str) -> Document:
+        if self._fetch is None:
+            message = (
+                f"'{param}' is a link, and links are not followed here: this server fetches nothing for this "
+                "message. Upload the file to /v1/files, or send it as 'file_data'."
+            )
+            raise invalid(message, param, code="invalid_file_url")
+
+        async with anyio.TemporaryDirectory() as folder:
+            fetched = await self._fetch(url, Path(folder))
+            if isinstance(fetched, Fault):
+                message = (
+                    f"'{param}' cannot be fetched: {fetched.message} "
+                    "Or upload the file to /v1/files, and send its 'file_id'."
+                )
+                raise invalid(message, param, code="invalid_file_url")
+            assert fetched.body is not None
+            name = unquote(urlsplit(fetched.url).path.rpartition("/")[2])[-_NAME_CHARS:] or "document"
+            if _is_plain(fetched.media_type):
+                text = _decoded(await anyio.Path(fetched.body).read_bytes(), param)
+            else:
+                text = await self._read(fetched.body, name, fetched.media_type or None, param)
+        return Document(filename=name, url=url, text=text)
 
     async def _read(self, path: Path, name: str, media_type: str | None, param: str) -> str:
         if self._read_text is None:

@@ -30,11 +30,14 @@ from runtime.core.agents.hosted.web_search import no_engine
 from runtime.core.agents.hosted.words import code_tool, file_search_tool, web_search_tool
 from runtime.core.agents.items import AnyItem
 from runtime.core.agents.plans import PlannedTool
-from runtime.core.errors import NotFound
+from runtime.core.errors import NotFound, PolicyDenied
 from runtime.core.gate.principals import Principal
-from runtime.core.gate.words import Gate, GateResource, Question
+from runtime.core.gate.words import Gate
+from runtime.core.guarding.knowing import KnowledgePass
+from runtime.core.guarding.recall import guard
 from runtime.core.ids import CollectionId, FileId
-from runtime.core.recall import Collections, Files
+from runtime.core.recall import Recall
+from runtime.core.tools import Caller
 
 _PASSAGES = 10
 """Where a request does not say how many; each is a part of the model's context."""
@@ -48,8 +51,7 @@ class HostingParts:
 
     servers: RequestServers
     gate: Gate
-    collections: Collections
-    files: Files
+    recall: Recall
     searches_web: bool
     sandboxes: Sandboxes
 
@@ -121,17 +123,16 @@ class RequestTools:
     async def _collection(self, principal: Principal, store: str, path: str) -> str:
         """Return a collection's name. Raises Refused where it is not there, or may not be read."""
         try:
-            found = await self._parts.collections.find(principal.tenant, CollectionId(store))
+            found = await self._parts.recall.collections.find(principal.tenant, CollectionId(store))
         except NotFound:
             message = f"Vector store with id '{store[:_IDS_SHOWN]}' not found."
             raise not_found(message, "not_found", path) from None
 
-        resource = GateResource(kind="Collection", id=found.name, attributes={"tenant": principal.tenant})
-        ruling = await self._parts.gate.rule(
-            Question(principal=principal, action="recall_read", resource=resource)
-        )
-        if ruling.outcome != "allow":
-            raise forbidden(f"'{found.name}' may not be read: {ruling.reason}", "denied")
+        knowledge = KnowledgePass(self._parts.gate, _caller(principal))
+        try:
+            await knowledge.enter("recall_read", found)
+        except PolicyDenied as denied:
+            raise forbidden(f"'{found.name}' may not be read: {denied.fault.message}", "denied") from denied
         return found.name
 
     def _web_search(self, body: WebSearchBody, path: str) -> PlannedTool:
@@ -146,11 +147,12 @@ class RequestTools:
             raise unsupported(f"This server cannot run programs: {reason}.", f"{path}.type")
 
         container, named, memory = _container_of(body.container, path)
+        own = guard(self._parts.recall, self._parts.gate, _caller(principal)).files
         files: dict[str, Path] = {}
         for place, each in enumerate(named):
             try:
-                stored = await self._parts.files.find(principal.tenant, each)
-                files[_free_name(stored.name, files)] = await self._parts.files.path(principal.tenant, each)
+                stored = await own.find(principal.tenant, each)
+                files[_free_name(stored.name, files)] = await own.path(principal.tenant, each)
             except NotFound:
                 message = f"File with id '{each[:_IDS_SHOWN]}' not found."
                 raise not_found(message, "not_found", f"{path}.container.file_ids[{place}]") from None
@@ -159,6 +161,10 @@ class RequestTools:
         except NotFound as problem:
             raise not_found(problem.fault.message, "not_found", f"{path}.container") from None
         return code_tool({"container": opened})
+
+
+def _caller(principal: Principal) -> Caller:
+    return Caller(principal=principal, door="api")
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:

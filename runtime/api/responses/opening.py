@@ -15,6 +15,7 @@ from aiohttp import web
 
 from runtime.api.agents.reach import agents_of
 from runtime.api.chosen import choose_model
+from runtime.api.deps import gate_of
 from runtime.api.errors import Refused, invalid, unsupported
 from runtime.api.responses.body import CreateBody
 from runtime.api.responses.errors import (
@@ -27,6 +28,7 @@ from runtime.api.responses.errors import (
 from runtime.api.responses.files_in import InputFiles
 from runtime.api.responses.items_in import Outside, check_pairs
 from runtime.api.responses.items_out import ItemWords
+from runtime.api.responses.links_in import follow_links
 from runtime.api.responses.object import ResponseFace, echo_of, run_id
 from runtime.api.responses.parts import Hosted, ResponseParts, parts_of
 from runtime.api.responses.request import (
@@ -35,6 +37,7 @@ from runtime.api.responses.request import (
     context_of,
     first_request,
     leave_out_pictures,
+    named_alike,
     new_run,
     plan_shaper,
     read_request,
@@ -49,7 +52,9 @@ from runtime.core.agents.ports import NewRun, RunFollower
 from runtime.core.agents.starting import Wish
 from runtime.core.agents.steps import TERMINAL, RunOpened, RunRecord
 from runtime.core.errors import NotFound
+from runtime.core.guarding.recall import guard
 from runtime.core.ids import ModelId, RunId
+from runtime.core.tools import Caller
 
 TRIGGER = "responses"
 """What the record of a run says that came through these routes."""
@@ -143,9 +148,8 @@ class Opener:
             return await self._open_agent(asked, before, hosted)
 
         prepared = await self._prepared(asked, before, hosted)
-        follower = await self._agents.runs.start(prepared.new)
-        if hosted.lease is not None:
-            hosted.lease.keep(self._tenant, follower.run)
+        follower = await self._agents.runs.start(msgspec.structs.replace(prepared.new, loan=hosted.loan))
+        hosted.keep(self._tenant, follower.run)
         conversation = [*before, *prepared.new.input]
         face = await self._face(follower.run, prepared.new.plan, asked)
         return Opened(follower, face, asked, conversation, self._noting(follower, asked), prepared.warnings)
@@ -219,11 +223,15 @@ class Opener:
         return context_of(steps)
 
     async def _read(self, body: CreateBody, before: Sequence[AnyItem]) -> Asked:
-        recall = self._deps.recall
-        files = None if recall is None else recall.files
+        files, fetch, gate = None, None, gate_of(self._deps)
+        if self._deps.recall is not None:
+            caller = Caller(principal=self._principal, door="api")
+            files = guard(self._deps.recall, gate, caller).files
+        if self._parts.fetcher is not None:
+            fetch = follow_links(self._parts.fetcher, gate, self._principal)
         outside = Outside(
             tenant=self._tenant,
-            files=InputFiles(files, self._tenant, self._parts.read_text),
+            files=InputFiles(files, self._tenant, self._parts.read_text, fetch),
             stored=StoredRunItems(self._agents.runs, self._parts.places, before),
             sealer=self._parts.sealer,
         )
@@ -305,10 +313,6 @@ class Opener:
             raise Refused(in_words_of_responses(problem.refusal)) from problem
 
     async def _open_agent(self, asked: Asked, before: Sequence[AnyItem], hosted: Hosted) -> Opened:
-        if hosted.lease is not None or hosted.added:
-            message = "An agent brings its own servers of MCP: leave them out of the request."
-            raise unsupported(message, "tools")
-
         check_pairs(before, asked.items)
         shape, plans = plan_shaper(asked, hosted.resolved), list[Plan]()
 
@@ -328,9 +332,13 @@ class Opener:
                 previous=asked.previous,
                 is_background=asked.is_background,
                 is_stored=asked.is_stored,
+                added=hosted.added,
+                loan=hosted.loan,
                 shape=shaped,
+                fit=named_alike,
             )
         )
+        hosted.keep(self._tenant, follower.run)
         face = await self._face(follower.run, plans[-1], asked)
         conversation = [*before, *asked.items]
         note = self._noting(follower, asked)

@@ -15,7 +15,10 @@ from runtime.api.responses.tools_in import HostedWish
 from runtime.core.agents.items import AnyItem
 from runtime.core.agents.lending import Lease
 from runtime.core.agents.plans import PlannedTool
+from runtime.core.agents.ports import Lent
+from runtime.core.fetching import Fetcher
 from runtime.core.gate.principals import Principal
+from runtime.core.ids import RunId, TenantId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +33,16 @@ class Hosted:
     """Why servers could not list their tools, by label."""
     added: tuple[AnyItem, ...] = ()
     """Lists of servers' tools that the asker has not seen yet."""
+
+    @property
+    def loan(self) -> Lent | None:
+        """The servers that came with the request."""
+        return None if self.lease is None else self.lease.lent
+
+    def keep(self, tenant: TenantId, run: RunId) -> None:
+        """Keep the servers until a run has ended."""
+        if self.lease is not None:
+            self.lease.keep(tenant, run)
 
     def give_back(self) -> None:
         """Let the servers go that no run keeps."""
@@ -64,6 +77,8 @@ class ResponseParts:
     """None: tools that Lar carries out are refused."""
     read_text: ReadText | None = None
     """None: documents within requests are refused, except plain text."""
+    fetcher: Fetcher | None = None
+    """None: links to documents are refused."""
 
 
 RESPONSES = web.AppKey("responses", ResponseParts)

@@ -1,6 +1,6 @@
 """Items that are kept here, found by their ids: some clients send the id of an item instead of the item.
 
-What was given lately is known by heart; else the newest responses are looked through.
+What was given lately is known by heart; of all else the store knows the run, by the time in the id.
 """
 
 from collections import OrderedDict
@@ -9,15 +9,12 @@ from collections.abc import Iterable, Sequence
 from runtime.api.responses.errors import item_not_found
 from runtime.core.agents.fold import fold
 from runtime.core.agents.items import Answered, AnyItem, Called
-from runtime.core.agents.ports import AgentRuns, RunQuery
+from runtime.core.agents.ports import AgentRuns
 from runtime.core.errors import NotFound
 from runtime.core.ids import RunId, TenantId
 
 _KNOWN = 20_000
 """Items whose responses are known by heart: some megabytes."""
-_SEARCHED = 200
-"""Responses that are looked through, the newest first."""
-_PAGE = 50
 
 
 class ItemPlaces:
@@ -61,17 +58,11 @@ class StoredRunItems:
         return found
 
     async def _search(self, tenant: TenantId, item: str) -> Sequence[AnyItem]:
-        query = RunQuery(limit=_PAGE)
-        for _ in range(_SEARCHED // _PAGE):
-            page = await self._runs.list_runs(tenant, query)
-            for record in page:
-                items = await self._items_of(tenant, record.id)
-                if found := _with_result(items, item):
-                    self._places.note(tenant, record.id, items)
-                    return found
-            if len(page) < _PAGE:
-                break
-            query = RunQuery(limit=_PAGE, after=page[-1].id)
+        for run in await self._runs.runs_naming(tenant, item):
+            items = await self._items_of(tenant, run)
+            if found := _with_result(items, item):
+                self._places.note(tenant, run, items)
+                return found
         return ()
 
     async def _items_of(self, tenant: TenantId, run: RunId) -> list[AnyItem]:

@@ -9,7 +9,7 @@ Tools that are not known here are left out, with a warning: clients list what ot
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,17 +77,30 @@ class ToolWishes:
     ) -> tuple[PlannedTool, ...]:
         """Return all tools for a plan, `before` (an agent's own) first; `resolved` is by the wishes' place.
 
+        A server's tool that has the name of one of `before` gets its server's label before it.
         Raises Refused where two have one name.
         """
         found = list(before)
         for each in self.parts:
             found += resolved.get(each.place, ()) if isinstance(each, HostedWish) else [each]
+        own = {each.name for each in before}
         names: set[str] = set()
+        found = [*before, *(_beside(each, own) for each in found[len(before) :] if _is_new(each, own))]
         for each in found:
             if each.name in names:
                 raise invalid(f"Two tools are named '{each.name}'.", "tools")
             names.add(each.name)
         return tuple(found)
+
+
+def _is_new(tool: PlannedTool, own: Collection[str]) -> bool:
+    return tool != SEARCH_TOOLS or tool.name not in own
+
+
+def _beside(tool: PlannedTool, own: Collection[str]) -> PlannedTool:
+    if tool.form != "mcp" or tool.name not in own:
+        return tool
+    return msgspec.structs.replace(tool, name=mcp_name(tool.server, tool.tool))
 
 
 def read_tools(tools: Sequence[dict[str, Any]] | None, at: str = "tools") -> ToolWishes:

@@ -49,10 +49,15 @@ class Memory(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     scope: Literal["agent", "session", "tenant"] = "agent"
 
 
+EVERYWHERE = "*"
+"""As the name of a collection: all of them."""
+
+
 class Knowledge(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     """A collection that the agent may search."""
 
     collection: str
+    """Its name, or `*`: every one that whoever starts the agent may read."""
     passages: int = 0
     """That are put into the prompt of each question; 0: only by its own searches."""
 

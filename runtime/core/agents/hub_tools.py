@@ -1,6 +1,6 @@
 """The hub as a source of a run's tools, opened at the first use; what a tool returns as an item of a run."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol, cast
 
@@ -130,6 +130,12 @@ class HubTools:
 def at_server(tool: PlannedTool, server: str) -> PlannedTool:
     """Return a tool that is looked for at this server of the hub alone."""
     return msgspec.structs.replace(tool, settings={**tool.settings, _HUB_SERVER: server})
+
+
+def lent_servers(tools: Iterable[PlannedTool]) -> frozenset[str]:
+    """Return the labels of the servers that a request has brought: the hub calls them otherwise."""
+    at = ((each.server, each.settings.get(_HUB_SERVER)) for each in tools)
+    return frozenset(label for label, server in at if server is not None and server != label)
 
 
 def answered(call: Called, result: ToolResult, limit_characters: int = RESULT_CHARACTERS) -> Answered:

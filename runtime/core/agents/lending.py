@@ -2,7 +2,7 @@
 
     request ── lend ── tools listed ── plan ── run ── keep ─► … the run has ended ─► given back
                  └──────────── refused ──────────────────────────────────────────► given back
-What they are called by and with lives in memory alone: after a restart the asker names them again.
+What they are called by and with lives in memory, and sealed on disk for background runs alone (`loans`).
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,8 @@ class ServerSource(ToolSource, Protocol):
 class Lease:
     """Servers that are lent; whoever has it says `keep` or `give_back`, once."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    def __init__(self, names: Mapping[str, str], lent: Lent) -> None:
+        self.lent = lent
         self.names = names
         """What they are called in the hub, by label."""
         self._decided = anyio.Event()
@@ -73,7 +74,7 @@ class Lending:
 
     async def _hold(self, lent: Lent, origin: str, *, task_status: TaskStatus[Lease]) -> None:
         async with self.source.lend(lent, origin) as names:
-            lease = Lease(names)
+            lease = Lease(names, lent)
             task_status.started(lease)
             kept_for = await lease.decided()
             if kept_for is not None:

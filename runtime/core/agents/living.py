@@ -44,6 +44,8 @@ class Entry:
     steps: Sequence[AnyStep] | None
     """None: they are read from the store when it begins."""
     lent: Lent | None = None
+    has_loan: bool = False
+    """Whether something is kept of servers that were lent to it."""
     is_revived: bool = False
     cancelled: str | None = None
     """Why it is to end before it begins."""
@@ -79,13 +81,16 @@ class Living:
 
         Runs in the background go on where they were, others are ended: whoever read them is gone.
         """
-        found = [each for each in await self._store.unfinished() if each.fault is None]
+        unfinished = await self._store.unfinished()
+        if self._parts.loans is not None:
+            await self._parts.loans.sweep({each.id for each in unfinished})
+        found = [each for each in unfinished if each.fault is None]
         entries: list[Entry] = []
         for record in found:
             has_begun = record.is_background and record.status != "queued"
             told = await self._store.happenings(record.id) if has_begun else []
             entry = self.enter(record, "agent", None, first=told[-1].number + 1 if told else 0)
-            entry.is_revived = record.is_background
+            entry.is_revived = entry.has_loan = record.is_background
             if record.session is not None:
                 self._claims.setdefault((record.tenant, record.session), record.id)
             entries.append(entry)
@@ -188,6 +193,8 @@ class Living:
         finally:
             self._leave(entry)
         record = entry.record
+        if entry.has_loan and record.status in TERMINAL and self._parts.loans is not None:
+            await self._parts.loans.forget(TenantId(record.tenant), record.id)
         is_forgotten = not record.is_stored and record.parent is None
         if runner is not None and record.status in TERMINAL and is_forgotten:
             await self._forget_unstored(record)
@@ -209,11 +216,24 @@ class Living:
                 lambda record: self._moved(entry, record),
             )
             if entry.is_revived and entry.cancelled is None:
+                await self._lend_again(record, runner)
                 await self._revive(record, runner)
             if entry.cancelled is not None:
                 runner.tell_first(CancelAsked(reason=entry.cancelled))
             entry.runner = runner
             return runner
+
+    async def _lend_again(self, record: RunRecord, runner: Runner) -> None:
+        """Give a run the servers that its request has brought; without them it ends, and says so."""
+        if self._parts.loans is None:
+            return
+        try:
+            lent = await self._parts.loans.find(TenantId(record.tenant), record.id, runner.plan)
+        except LarError as problem:
+            runner.fail_first(problem.fault)
+        else:
+            if lent is not None:
+                runner.lend_first(lent)
 
     async def _revive(self, record: RunRecord, runner: Runner) -> None:
         if self._children.spawner is None:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from runtime.core.agents.builtins import LIST_TOOL
-from runtime.core.agents.definition import Agent, Helper, Knowledge, ToolFilter
+from runtime.core.agents.definition import EVERYWHERE, Agent, Helper, Knowledge, ToolFilter
 from runtime.core.agents.hosted.words import file_search_tool
 from runtime.core.agents.instructions import fill, values_of
 from runtime.core.agents.plans import Plan, PlannedTool
@@ -23,6 +23,8 @@ from runtime.core.ids import ModelId
 from runtime.core.messages import ResponseFormat, Sampling, ToolChoice
 from runtime.core.tools import Tool
 
+_PASSAGES = 8
+"""That one search gives."""
 _CHANGES_MEMORY = frozenset({"remember", "revise", "forget"})
 _MEMORY_TOOLS = ("search", "remember", "revise", "forget")
 """Of the server `recall`, whose search finds both documents and memories."""
@@ -160,7 +162,7 @@ def faults_of(agent: Agent, around: Surroundings, models: Sequence[ModelId]) -> 
     faults += [
         f"There is no collection '{name}'. 'lar recall collections create {name}' makes one."
         for name in _collections(agent)
-        if name not in around.collections
+        if name not in around.collections and name != EVERYWHERE
     ]
     return faults
 
@@ -256,17 +258,15 @@ def _knowledge_tools(agent: Agent, around: Surroundings) -> list[PlannedTool]:
         return []
 
     names = _collections(agent)
-    missing = [name for name in names if name not in around.collections]
+    is_everywhere = EVERYWHERE in names
+    missing = [name for name in names if name not in around.collections and name != EVERYWHERE]
     if missing:
         name = missing[0]
         message = f"There is no collection '{name}'. 'lar recall collections create {name}' makes one."
         raise RequestInvalid(Fault(code="invalid_request", message=message, param="knowledge"))
-    return [
-        file_search_tool(
-            f"Search these collections and get passages to cite: {', '.join(names)}.",
-            {"collections": [around.collections[name] for name in names], "limit": 8},
-        )
-    ]
+    where = "all collections" if is_everywhere else f"these collections: {', '.join(names)}"
+    ids = [] if is_everywhere else [around.collections[name] for name in names]
+    return [file_search_tool(f"Get passages to cite from {where}.", {"collections": ids, "limit": _PASSAGES})]
 
 
 def _helpers(agent: Agent) -> list[Helper]:

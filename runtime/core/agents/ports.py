@@ -63,6 +63,9 @@ class RunStore(Protocol):
     async def list_runs(self, tenant: TenantId, query: RunQuery) -> list[RunRecord]:
         """Return runs."""
 
+    async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
+        """Return the first few runs whose steps name an item, the oldest first; not all need to hold it."""
+
     async def unfinished(self) -> list[RunRecord]:
         """Return the runs of all tenants that have no end."""
 
@@ -166,11 +169,27 @@ class Records(Protocol):
         """Remove it; say whether it was there."""
 
 
+class SecretBox(Protocol):
+    """Seals secrets before they are stored; the key lies where the store does not."""
+
+    async def seal(self, secret: str) -> str:
+        """Return the secret so that only this home's key opens it. Raises SecretsLocked."""
+
+    async def open(self, stored: str) -> str:
+        """Return the secret; what was stored before secrets were sealed comes as it is.
+
+        Raises SecretsLocked.
+        """
+
+    def is_sealed(self, stored: str) -> bool:
+        """Say whether it was sealed."""
+
+
 class Lent(NamedTuple):
     """Servers that come with a request, for the time of a run."""
 
     definitions: Mapping[str, dict[str, Any]]
-    """By label, as mcp.json writes them; secrets included, never stored."""
+    """By label, as mcp.json writes them; secrets included, never stored but sealed (`loans`)."""
     owner: Principal | None = None
     """Who alone may use them; None: they are an agent's, and there like all others."""
 
@@ -216,6 +235,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     is_stored: bool = True
     added: tuple[AnyItem, ...] = ()
     """Items that come first in the output, such as lists of servers' tools."""
+    loan: Lent | None = None
+    """Servers that are lent for it already: of a background run they are kept sealed, for a restart."""
 
 
 class RunFollower(Protocol):
@@ -252,6 +273,9 @@ class AgentRuns(Protocol):
 
     async def list_runs(self, tenant: TenantId, query: RunQuery) -> list[RunRecord]:
         """Return runs."""
+
+    async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
+        """Return the first few runs whose steps name an item, the oldest first; not all need to hold it."""
 
     async def steer(self, tenant: TenantId, run: RunId, items: Sequence[AnyItem]) -> None:
         """Add to what was asked. Raises NotFound, Conflict where it has ended."""

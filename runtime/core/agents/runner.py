@@ -19,7 +19,9 @@ from runtime.core.agents.callers import caller_of, question_of
 from runtime.core.agents.carrying import Carrier, Executors
 from runtime.core.agents.ending import Endings
 from runtime.core.agents.happenings import AnyHappening, RunOver
+from runtime.core.agents.hub_tools import at_server
 from runtime.core.agents.inbox import Inbox
+from runtime.core.agents.loans import Loans
 from runtime.core.agents.machine import AgentMachine
 from runtime.core.agents.moves import (
     AnyCommand,
@@ -76,6 +78,8 @@ class RunnerParts:
     search: Search
     mint: Mint
     pictures: Pictures | None = None
+    loans: Loans | None = None
+    """None: background runs have no servers of requests after a restart."""
 
 
 class Runner:
@@ -112,6 +116,7 @@ class Runner:
         self._is_leaving = False
         self._early: list[AnyTold] = []
         self._on_moved = on_moved
+        self._hindrance: Fault | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -128,6 +133,14 @@ class Runner:
         if isinstance(told, CancelAsked):
             self.stream.let_go()
         self._inbox.put(told, heard)
+
+    def lend_first(self, lent: Lent) -> None:
+        """Let it have servers while it lives here; before `live`."""
+        self._lent = lent
+
+    def fail_first(self, fault: Fault) -> None:
+        """Let it end as failed instead of going on; before `live`."""
+        self._hindrance = fault
 
     def tell_first(self, told: AnyTold) -> None:
         """Tell it before it begins or goes on; before `live`."""
@@ -157,6 +170,8 @@ class Runner:
             self.over.set()
 
     async def _live(self) -> None:
+        if self._hindrance is not None:
+            raise LarError(self._hindrance)
         begin = await self._beginning()
         async with AsyncExitStack() as stack:
             if self._lent is not None:
@@ -323,7 +338,8 @@ class Runner:
         )
         wanted = tool.tool or tool.name
         found = next((each for each in offered if each.name == wanted), None)
-        return tool if found is None else msgspec.structs.replace(tool, full_name=found.full_name)
+        here = at_server(tool, server)
+        return here if found is None else msgspec.structs.replace(here, full_name=found.full_name)
 
     async def _watch_time(self) -> None:
         clock = self._parts.clock

@@ -127,6 +127,10 @@ class RunService:
         """Return runs."""
         return await self._store.list_runs(tenant, query)
 
+    async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
+        """Return the first few runs whose steps name an item."""
+        return await self._store.runs_naming(tenant, item)
+
     async def steer(self, tenant: TenantId, run: RunId, items: Sequence[AnyItem]) -> None:
         """Add to what was asked; it is stored when this returns. Raises NotFound, Conflict where it ended."""
         entry = self._living.entry(tenant, run)
@@ -249,12 +253,26 @@ class RunService:
             run, opened, previous=new.previous, is_background=new.is_background, is_stored=new.is_stored
         )
         record = msgspec.structs.replace(record, steps=len(steps))
-        await self._store.open(record, steps)
+        has_loan = await self._keep_loan(record, new)
+        try:
+            await self._store.open(record, steps)
+        except BaseException:
+            if has_loan and self._parts.loans is not None:
+                await self._parts.loans.forget(TenantId(record.tenant), run)
+            raise
         entry = self._living.enter(record, new.plan.priority, steps, first=0)
-        entry.lent = lent
+        entry.lent, entry.has_loan = lent, has_loan
         follower = entry.stream.follow()
         self._living.admit(entry)
         return follower
+
+    async def _keep_loan(self, record: RunRecord, new: NewRun) -> bool:
+        """Keep the servers that a background run was lent, before it is there; say whether there are any."""
+        loans = self._parts.loans
+        if loans is None or new.loan is None or not new.is_background:
+            return False
+        await loans.keep(TenantId(record.tenant), record.id, new.loan)
+        return True
 
     async def _steer_waiting(self, entry: Entry, items: Sequence[AnyItem]) -> None:
         """Add to what a run was asked that has not begun. Under its lock."""

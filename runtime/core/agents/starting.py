@@ -16,10 +16,10 @@ import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup, TaskStatus
 
-from runtime.core.agents.definition import Agent, AgentBook
+from runtime.core.agents.definition import EVERYWHERE, Agent, AgentBook
 from runtime.core.agents.items import AnyItem, Said, Text
 from runtime.core.agents.planning import Skill, Surroundings, knowledge_of, plan_of
-from runtime.core.agents.plans import Plan
+from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import AgentRuns, Lent, NewRun, RunFollower, ToolSource
 from runtime.core.agents.skills import find_skills
 from runtime.core.agents.steps import TERMINAL, RunRecord
@@ -45,7 +45,9 @@ class Recalled(NamedTuple):
 class Recaller(Protocol):
     """Looks up what an agent remembers and knows about a question."""
 
-    async def recall(self, tenant: TenantId, agent: Agent, question: str, session: str | None) -> Recalled:
+    async def recall(
+        self, principal: Principal, agent: Agent, question: str, session: str | None
+    ) -> Recalled:
         """Return what belongs into the prompt; nothing where the agent wants nothing."""
 
 
@@ -66,10 +68,16 @@ class Wish:
     variables: Mapping[str, str] = field(default_factory=dict)
     is_background: bool = True
     is_stored: bool = True
+    added: Sequence[AnyItem] = ()
+    """Items that come first in the output, such as lists of the tools of a request's servers."""
+    loan: Lent | None = None
+    """Servers that a request has brought and holds already, beside those of the agent."""
     definition: Agent | None = None
     """Instead of what the book says of the agent: a definition that is run once and not kept."""
     shape: Callable[[Plan], Plan] | None = None
     """The last word on the plan: what a request asks for beside the agent."""
+    fit: Callable[[Sequence[AnyItem], Sequence[PlannedTool]], Sequence[AnyItem]] | None = None
+    """Returns items as they are with the plan's tools: calls have the names of these."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,11 +177,12 @@ class Starter:
 
     async def _begin(self, agent: Agent, wish: Wish, names: Mapping[str, str]) -> RunFollower:
         plan, recalled = await self._plan(agent, wish, names)
-        context = [*wish.context, *recalled]
+        fit = wish.fit or (lambda items, _: items)
+        context = [*fit(wish.context, plan.tools), *recalled]
         return await self._stage.runs.start(
             NewRun(
                 plan=plan,
-                input=tuple(wish.input),
+                input=tuple(fit(wish.input, plan.tools)),
                 context=tuple(context),
                 session=wish.session if agent.history == "keep" else None,
                 previous=wish.previous,
@@ -182,6 +191,8 @@ class Starter:
                 trigger=wish.trigger,
                 is_background=wish.is_background,
                 is_stored=wish.is_stored,
+                added=tuple(wish.added),
+                loan=wish.loan,
             )
         )
 
@@ -225,6 +236,8 @@ class Starter:
     async def _collections(self, tenant: TenantId, agent: Agent) -> dict[str, str]:
         found: dict[str, str] = {}
         for each in knowledge_of(agent):
+            if each.collection == EVERYWHERE:
+                continue
             collection = await self._stage.collections.find_by_name(tenant, each.collection)
             if collection is not None:
                 found[each.collection] = collection.id
@@ -240,7 +253,7 @@ class Starter:
         if not question.strip():
             return ()
         try:
-            found = await self._stage.recaller.recall(wish.principal.tenant, agent, question, wish.session)
+            found = await self._stage.recaller.recall(wish.principal, agent, question, wish.session)
         except LarError as problem:
             found = Recalled(f"(Nothing could be looked up: {problem.fault.message})")
         if not found.text:

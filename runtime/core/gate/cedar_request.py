@@ -23,7 +23,7 @@ RESOURCE_ATTRIBUTES: dict[ResourceKind, dict[str, str | bool | int]] = {
         "is_open_world": True,
     },
     "Model": {},
-    "Collection": {"tenant": ""},
+    "Collection": {"tenant": "", "name": "", "id": "", "kind": ""},
     "Backend": {},
     "Server": {"transport": "", "target": ""},
     "Host": {"host": "", "port": 0},
@@ -106,7 +106,7 @@ def _principal(question: Question) -> tuple[_Json, list[_Json]]:
 
 def _attributes(resource: GateResource) -> _Json:
     known = RESOURCE_ATTRIBUTES[resource.kind]
-    given = resource.attributes
+    given = {"name": resource.id, **resource.attributes} if resource.kind == "Collection" else resource.attributes
     return {
         name: given[name] if type(given.get(name)) is type(careful) else careful
         for name, careful in known.items()

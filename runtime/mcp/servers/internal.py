@@ -11,12 +11,13 @@ from runtime.core.agents.parts import AgentParts
 from runtime.core.bus import Bus
 from runtime.core.clock import Clock
 from runtime.core.fetching import Fetcher
+from runtime.core.gate.words import Gate
 from runtime.core.ports import Journal, Models
+from runtime.core.recall import Recall
 from runtime.mcp.servers.agents import agents_server
 from runtime.mcp.servers.clock_time import time_server
 from runtime.mcp.servers.files import files_server
 from runtime.mcp.servers.inference import Starter, inference_server
-from runtime.mcp.servers.reach import RecallReach
 from runtime.mcp.servers.recall import recall_server
 from runtime.mcp.servers.run_resources import RunResources
 from runtime.mcp.servers.system import SystemParts, system_server
@@ -31,7 +32,8 @@ class InternalParts:
 
     home: Path
     clock: Clock
-    recall: RecallReach
+    recall: Recall
+    gate: Gate
     runs: Starter
     models: Models
     fetcher: Fetcher
@@ -59,7 +61,7 @@ def internal_servers(parts: InternalParts) -> Mapping[str, Callable[[], Server[A
     )
     agents = parts.agents
     servers: dict[str, Callable[[], Server[Any]]] = {
-        "recall": lambda: recall_server(parts.recall),
+        "recall": lambda: recall_server(parts.recall, gate=parts.gate),
         "inference": lambda: inference_server(parts.runs, parts.models, parts.clock),
         "files": lambda: files_server(parts.home / WORKSPACES_FOLDER),
         "web": lambda: web_server(parts.fetcher, parts.read_page, parts.clock),

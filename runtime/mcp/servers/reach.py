@@ -29,6 +29,9 @@ class CollectionsReach(Protocol):
     async def find(self, tenant: TenantId, collection: CollectionId, /) -> Collection:
         """Return one. Raises NotFound."""
 
+    async def find_by_name(self, tenant: TenantId, name: str, /) -> Collection | None:
+        """Return the collection of that name; None where there is none."""
+
 
 class DocumentsReach(Protocol):
     """Documents, to be taken in, read and removed."""

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 from mcp.server import Server
 
+from runtime.core.gate.words import Gate
+from runtime.core.guarding.recall import guard
+from runtime.core.recall import Recall
 from runtime.core.tools import Caller, ToolHints
 from runtime.mcp.servers.offering import (
     ADDS,
@@ -20,7 +23,6 @@ from runtime.mcp.servers.offering import (
     require_caller,
     tool_server,
 )
-from runtime.mcp.servers.reach import RecallReach
 from runtime.mcp.servers.recall_resources import RecallResources
 from runtime.mcp.servers.recall_tools import RecallTools
 from runtime.mcp.servers.recall_words import (
@@ -124,23 +126,32 @@ _TOOLS = (
 )
 
 
-def recall_server(recall: RecallReach, who: Callable[[], Caller] = require_caller) -> Server[Any]:
-    """Return a server over Recall; whose documents and memories it serves depends on who calls."""
-    offers = [_offer(each, recall) for each in _TOOLS]
-    return tool_server("recall", "Lar Recall", _INSTRUCTIONS, offers, RecallResources(recall), who)
+def recall_server(
+    recall: Recall, who: Callable[[], Caller] = require_caller, gate: Gate | None = None
+) -> Server[Any]:
+    """Return a server over Recall; what it serves depends on who calls, and on policies where there are."""
+    offers = [
+        Offer(
+            each.name,
+            each.title,
+            each.description,
+            each.given,
+            each.result,
+            _work(each, recall, gate),
+            each.hints,
+        )
+        for each in _TOOLS
+    ]
+    resources = RecallResources(lambda caller: guard(recall, gate, caller))
+    return tool_server("recall", "Lar Recall", _INSTRUCTIONS, offers, resources, who)
 
 
-def _offer(tool: _Tool, recall: RecallReach) -> Offer:
-    return Offer(
-        tool.name, tool.title, tool.description, tool.given, tool.result, _work(tool.name, recall), tool.hints
-    )
-
-
-def _work(name: str, recall: RecallReach) -> Work:
+def _work(tool: _Tool, recall: Recall, gate: Gate | None) -> Work:
     async def work(given: Any, call: Call) -> msgspec.Struct:
         caller = call.caller
-        tools = RecallTools(recall, caller.principal.tenant, caller.agent or caller.principal.id)
-        result: msgspec.Struct = await getattr(tools, name)(given, call.report)
+        view = guard(recall, gate, caller, is_changing=not tool.hints.is_read_only)
+        tools = RecallTools(view, caller.principal.tenant, caller.agent or caller.principal.id)
+        result: msgspec.Struct = await getattr(tools, tool.name)(given, call.report)
         return result
 
     return work

@@ -5,6 +5,7 @@ recall://memory/{item}
 """
 
 import re
+from collections.abc import Callable
 from typing import NoReturn
 
 import mcp.types as wire
@@ -28,21 +29,22 @@ _TITLE_LENGTH = 80
 class RecallResources:
     """The resources of each tenant."""
 
-    def __init__(self, recall: RecallReach) -> None:
-        self._recall = recall
+    def __init__(self, view: Callable[[Caller], RecallReach]) -> None:
+        self._view = view
+        """Recall as a caller may reach it."""
 
     async def list_all(
         self, caller: Caller, params: wire.PaginatedRequestParams | None
     ) -> wire.ListResourcesResult:
         """List a page: the documents of each collection in turn, then what is remembered."""
-        tenant = caller.principal.tenant
-        collections = [str(each.id) for each in await self._recall.collections.list_all(tenant)]
+        recall, tenant = self._view(caller), caller.principal.tenant
+        collections = [str(each.id) for each in await recall.collections.list_all(tenant)]
         places = [*collections, _MEMORIES]
         place, after = _place(params.cursor if params is not None else None, places)
         resources: list[wire.Resource] = []
         for at in range(places.index(place), len(places)):
             place = places[at]
-            found = await self._some(tenant, place, after, _PAGE + 1 - len(resources))
+            found = await _some(recall, tenant, place, after, _PAGE + 1 - len(resources))
             resources += found
             if len(resources) > _PAGE:
                 shown = resources[:_PAGE]
@@ -74,7 +76,7 @@ class RecallResources:
     async def read(self, caller: Caller, uri: str) -> wire.ReadResourceResult:
         """Return the text of a resource. Raises MCPError."""
         try:
-            text = await self._text(caller.principal.tenant, uri)
+            text = await _text(self._view(caller), caller.principal.tenant, uri)
         except NotFound:
             _not_found(uri)
         except (LarError, StoreUnavailable) as problem:
@@ -82,30 +84,34 @@ class RecallResources:
         contents = wire.TextResourceContents(uri=uri, mime_type="text/plain", text=text)
         return wire.ReadResourceResult(contents=[contents])
 
-    async def _text(self, tenant: TenantId, uri: str) -> str:
-        if match := _ITEM.fullmatch(uri):
-            return (await self._recall.memories.find(tenant, ItemId(match["item"]))).text
 
-        match = _DOCUMENT.fullmatch(uri)
-        if match is None:
-            _not_found(uri)
-        document = await self._recall.documents.find(tenant, DocumentId(match["document"]))
-        if document.collection != match["collection"]:
-            _not_found(uri)
-        return await self._recall.documents.text(tenant, document.id)
+async def _text(recall: RecallReach, tenant: TenantId, uri: str) -> str:
+    if match := _ITEM.fullmatch(uri):
+        return (await recall.memories.find(tenant, ItemId(match["item"]))).text
 
-    async def _some(self, tenant: TenantId, place: str, after: str | None, limit: int) -> list[wire.Resource]:
-        if place == _MEMORIES:
-            query = ItemQuery(limit=limit, after=None if after is None else ItemId(after))
-            return [_item(each) for each in await self._recall.memories.list_all(tenant, query)]
+    match = _DOCUMENT.fullmatch(uri)
+    if match is None:
+        _not_found(uri)
+    document = await recall.documents.find(tenant, DocumentId(match["document"]))
+    if document.collection != match["collection"]:
+        _not_found(uri)
+    return await recall.documents.text(tenant, document.id)
 
-        documents = await self._recall.documents.list_all(
-            tenant,
-            CollectionId(place),
-            limit=limit,
-            after=None if after is None else DocumentId(after),
-        )
-        return [_document(each) for each in documents]
+
+async def _some(
+    recall: RecallReach, tenant: TenantId, place: str, after: str | None, limit: int
+) -> list[wire.Resource]:
+    if place == _MEMORIES:
+        query = ItemQuery(limit=limit, after=None if after is None else ItemId(after))
+        return [_item(each) for each in await recall.memories.list_all(tenant, query)]
+
+    documents = await recall.documents.list_all(
+        tenant,
+        CollectionId(place),
+        limit=limit,
+        after=None if after is None else DocumentId(after),
+    )
+    return [_document(each) for each in documents]
 
 
 def _place(cursor: str | None, places: list[str]) -> tuple[str, str | None]:

@@ -1,13 +1,14 @@
 """What each tool of recall does for one principal. Raises LarError kinds, whose messages a model can read."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from runtime.core.errors import Fault, NotFound, RequestInvalid
 from runtime.core.filters import MAX_COMPARISONS, MAX_DEPTH, Comparison, Compound, Filter
-from runtime.core.ids import DocumentId, ItemId, TenantId
-from runtime.core.knowledge import Collection, Document, Hit, Job, NewDocument, Query
+from runtime.core.ids import CollectionId, DocumentId, ItemId, TenantId
+from runtime.core.knowledge import NOTHING_TO_SEARCH, Collection, Document, Hit, Job, NewDocument, Query
 from runtime.core.memories import Item, ItemChange, ItemQuery, NewItem, Provenance, Scope
 from runtime.core.tools import Progressed
 from runtime.mcp.servers.reach import RecallReach
@@ -56,7 +57,7 @@ class RecallTools:
             tags=tuple(given.tags),
         )
         hits: tuple[Hit, ...] = ()
-        notes: tuple[str, ...] = ()
+        notes: tuple[str, ...] = (NOTHING_TO_SEARCH,)
         if everything:
             found = await self._recall.searcher.search(self._tenant, query)
             hits, notes = found.hits, found.notes
@@ -178,11 +179,13 @@ class RecallTools:
 
 async def find_collection(recall: RecallReach, tenant: TenantId, name: str) -> Collection:
     """Return the collection of this id or name. Raises NotFound that names those there are."""
-    known = await recall.collections.list_all(tenant)
-    for each in known:
-        if name in (each.id, each.name):
-            return each
+    found = await recall.collections.find_by_name(tenant, name)
+    if found is not None:
+        return found
+    with suppress(NotFound):
+        return await recall.collections.find(tenant, CollectionId(name))
 
+    known = await recall.collections.list_all(tenant)
     names = ", ".join(f"'{each.name}'" for each in known[:20]) or "none yet"
     message = f"There is no collection '{name[:80]}'. There are: {names}."
     raise NotFound(Fault(code="not_found", message=message))

@@ -11,6 +11,7 @@ from runtime.core.agents.ports import Numbered, RunQuery
 from runtime.core.agents.steps import AnyStep, RunRecord
 from runtime.core.ids import RunId, TenantId
 from runtime.recall.agents.common import Keys, conflict, encode, first_row, not_found
+from runtime.recall.agents.item_rows import runs_naming
 from runtime.recall.agents.run_appending import Append, Appender
 from runtime.recall.agents.run_forgetting import erase, forget_before
 from runtime.recall.agents.run_rows import (
@@ -100,6 +101,12 @@ class DuckRunStore:
         """Return runs by id, which carries the time. One that cannot be read has `store_damaged` as fault."""
         return await self._database.read_snapshot(
             lambda connection: [readable_record_of(row) for row in list_rows(connection, tenant, query)]
+        )
+
+    async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
+        """Return the first few runs whose steps name an item."""
+        return await self._database.read_snapshot(
+            lambda connection: runs_naming(connection, tenant, item)
         )
 
     async def unfinished(self) -> list[RunRecord]:

@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from runtime.api.agents.hooks import BODY_LIMIT_BYTES, TOLERANCE_S, Signed, is_genuine
-from runtime.api.openai.webhook_words import mint_secret
+from runtime.api.openai.webhook_sealing import seal_kept
+from runtime.api.openai.webhook_words import ENDPOINT_KIND, Endpoint, keys_of, mint_secret, wire_endpoint
 from runtime.core.agents.items import Said
-from runtime.core.agents.parts import AgentParts
+from runtime.core.agents.parts import AgentParts, OpenBox
+from runtime.core.agents.ports import SecretBox
 from runtime.core.agents.triggers.service import TriggerService
 from runtime.core.agents.triggers.starts import Starts
 from runtime.core.ids import LOCAL_TENANT
 from tests.kit.agent_home import AgentHome, FakeCollections, agent_home
 from tests.kit.fake_agent_store import FakeRunStore
+from tests.kit.fake_secrets import FakeSecretBox
 from tests.kit.http_stage import Stage, open_stage
 
 DOORMAN = """\
@@ -68,7 +72,7 @@ class HookStage:
 
 
 @asynccontextmanager
-async def hook_stage(folder: Path) -> AsyncIterator[HookStage]:
+async def hook_stage(folder: Path, secrets: SecretBox | None = None) -> AsyncIterator[HookStage]:
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             home = agent_home(folder, tasks)
@@ -93,6 +97,7 @@ async def hook_stage(folder: Path) -> AsyncIterator[HookStage]:
                 book=home.book,
                 starter=home.starter,
                 triggers=triggers,
+                secrets=secrets or OpenBox(),
             )
             async with open_stage(folder, agents=agents, clock=home.clock) as stage:
                 yield HookStage(stage, home)
@@ -165,6 +170,66 @@ async def test_a_secret_is_shown_once_and_can_be_replaced(tmp_path: Path) -> Non
             other = (await answer.json())["secret"]
         assert (await stage.call(b"{}", stage.signed(secret, b"{}")))[0] == 401
         assert (await stage.call(b"{}", stage.signed(other, b"{}")))[0] == 202
+
+
+async def test_a_secret_is_sealed_where_it_is_kept_and_works_all_the_same(tmp_path: Path) -> None:
+    async with hook_stage(tmp_path, FakeSecretBox()) as stage:
+        secret = await minted(stage)
+        ((_, _, body),) = await stage.home.records.list_records(None, "hook")
+
+        assert secret.encode() not in body
+        assert (await stage.triggers())[0]["secret_hint"] == f"whsec_…{secret[-4:]}"
+        assert (await stage.call(b"{}", stage.signed(secret, b"{}")))[0] == 202
+
+
+async def test_while_secrets_are_locked_every_call_is_asked_to_come_later(tmp_path: Path) -> None:
+    box = FakeSecretBox()
+    async with hook_stage(tmp_path, box) as stage:
+        secret = await minted(stage)
+        box.is_locked = True
+        signed = stage.signed(secret, b"{}")
+
+        known = await stage.call(b"{}", signed)
+        unknown = await stage.call(b"{}", signed, HOOK.replace("bell", "nothing"))
+
+        assert (known, known[0], known[1]["error"]["code"]) == (unknown, 503, "secrets_locked")
+        box.is_locked = False
+        assert (await stage.call(b"{}", signed))[0] == 202
+
+
+async def test_secrets_that_were_kept_open_are_sealed_once(tmp_path: Path) -> None:
+    box = FakeSecretBox()
+    async with hook_stage(tmp_path, box) as stage:
+        secret, records = mint_secret(), stage.home.records
+        await records.put(LOCAL_TENANT, "hook", "doorman/bell", secret.encode())
+        open_ones = Endpoint(
+            id="we_1",
+            name="x",
+            url="https://example.org",
+            event_types=("batch.failed",),
+            secret=mint_secret(),
+            former_secret=mint_secret(),
+            created_at=0.0,
+            updated_at=0.0,
+        )
+        await records.put(LOCAL_TENANT, ENDPOINT_KIND, "we_1", msgspec.json.encode(open_ones))
+        box.is_locked = True
+        assert await seal_kept(records, box) == 0
+        box.is_locked = False
+
+        assert [await seal_kept(records, box) for _ in range(2)] == [2, 0]
+
+        stored = await records.get(LOCAL_TENANT, ENDPOINT_KIND, "we_1")
+        hook = await records.get(LOCAL_TENANT, "hook", "doorman/bell")
+        assert stored is not None
+        assert hook is not None
+        for each in (open_ones.secret, open_ones.former_secret or "", secret):
+            assert each.encode() not in stored + hook
+        sealed = msgspec.json.decode(stored, type=Endpoint)
+        opened = [await box.open(each) for each in keys_of(sealed, -1.0)]
+        assert opened == [open_ones.secret, open_ones.former_secret]
+        assert wire_endpoint(sealed) == wire_endpoint(open_ones)
+        assert (await stage.call(b"{}", stage.signed(secret, b"{}")))[0] == 202
 
 
 async def test_a_secret_may_come_from_the_environment(

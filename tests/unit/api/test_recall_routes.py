@@ -12,6 +12,7 @@ import pytest
 
 from runtime.api.openai.vector_store_words import GIVEN_NAME
 from runtime.core.ids import LOCAL_TENANT
+from runtime.core.knowledge import NOTHING_TO_SEARCH
 from runtime.core.settings import ServerSettings
 from tests.kit.knowledge_stage import KnowledgeStage, open_knowledge_stage
 
@@ -169,7 +170,7 @@ async def test_documents_are_listed_in_pages_by_status_and_by_name(tmp_path: Pat
 async def test_a_search_takes_every_field_and_collections_by_name_or_all_of_them(tmp_path: Path) -> None:
     async with open_knowledge_stage(tmp_path) as stage:
         status, nothing = await stage.ask("POST", "/api/recall/search", json={"text": "cat"})
-        assert (status, nothing["hits"], nothing["notes"]) == (200, [], ["There are no collections yet."])
+        assert (status, nothing["hits"], nothing["notes"]) == (200, [], [NOTHING_TO_SEARCH])
         one, two = await make(stage, "one"), await make(stage, "two")
         await add(stage, "one", name="a", text=CATS, attributes={"n": 1})
         await add(stage, "two", name="b", text="A cat and a dog.")

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from runtime.api.openai.webhook_service import WebhookService, configured_endpoints
 from runtime.api.openai.webhook_words import (
     DELIVERY_KIND,
+    ENDPOINT_KIND,
     EVENT_TYPES,
     GIVEN_UP_S,
     Delivery,
@@ -35,6 +36,7 @@ from runtime.core.settings import WebhookSettings
 from tests.kit.clock import FakeClock
 from tests.kit.fake_agent_runs import FakeAgentRuns
 from tests.kit.fake_agent_store import FakeRecords
+from tests.kit.fake_secrets import FakeSecretBox
 from tests.kit.response_stage import answering
 from tests.kit.services_stage import FakePoster, ServicesStage, services_stage
 
@@ -213,6 +215,47 @@ async def test_what_was_not_taken_is_tried_again_by_another_server_under_the_sam
         await settled(service(poster, clock, records))
     assert len(poster.sent) == 3
     assert len({each.headers["webhook-id"] for each in poster.sent}) == 1
+    assert await records.list_records(None, DELIVERY_KIND) == []
+
+
+async def test_what_cannot_be_signed_while_secrets_are_locked_waits_and_is_sent_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, records, poster, box = FakeClock(), FakeRecords(), FakePoster(), FakeSecretBox()
+    sealed = msgspec.structs.replace(ENDPOINT, secret=await box.seal(ENDPOINT.secret))
+    await records.put(LOCAL_TENANT, ENDPOINT_KIND, sealed.id, msgspec.json.encode(sealed))
+    box.is_locked = True
+    webhooks = WebhookService(records, FakeAgentRuns(), poster, Bus(clock), clock, secrets=box)
+    await webhooks.notify(LOCAL_TENANT, "batch.failed", "batch_1", clock.now())
+
+    await settled(webhooks)
+
+    assert poster.sent == []
+    assert caplog.text.count("webhooks wait: their secrets cannot be opened") == 1
+    ((_, _, body),) = await records.list_records(None, DELIVERY_KIND)
+    assert msgspec.json.decode(body, type=Delivery).tries == 0
+    box.is_locked = False
+    clock.advance(60.0)
+    await settled(webhooks)
+    (sent,) = poster.sent
+    assert unwrap(sent, ENDPOINT.secret)["type"] == "batch.failed"
+    assert await records.list_records(None, DELIVERY_KIND) == []
+
+
+async def test_a_delivery_that_stays_locked_for_three_days_is_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, records, poster, box = FakeClock(), FakeRecords(), FakePoster(), FakeSecretBox()
+    sealed = msgspec.structs.replace(ENDPOINT, secret=await box.seal(ENDPOINT.secret))
+    await records.put(LOCAL_TENANT, ENDPOINT_KIND, sealed.id, msgspec.json.encode(sealed))
+    box.is_locked = True
+    webhooks = WebhookService(records, FakeAgentRuns(), poster, Bus(clock), clock, secrets=box)
+    await webhooks.notify(LOCAL_TENANT, "batch.failed", "batch_1", clock.now())
+    clock.advance(GIVEN_UP_S + 1)
+
+    await settled(webhooks)
+
+    assert "a webhook was given up" in caplog.text
     assert await records.list_records(None, DELIVERY_KIND) == []
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from runtime.core.errors import SettingsInvalid
+from runtime.core.fetching import Reach
 from runtime.egress.addresses import Perimeter, is_public, judge_redirect
 
 PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
@@ -224,23 +225,45 @@ def test_a_step_from_https_to_http_is_refused_and_the_others_are_not() -> None:
     assert judge_redirect(plain, plain) is None
 
 
-@pytest.mark.parametrize(
-    "address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "168.63.129.16", "fd00:ec2::254"]
-)
-def test_a_chosen_host_may_not_be_where_machines_give_out_their_secrets(address: str) -> None:
-    fault = Perimeter().judge_chosen("metadata.test", [address])
+REACHES: tuple[Reach, ...] = ("this_machine", "public")
+SECRETIVE = ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "168.63.129.16", "fd00:ec2::254"]
+INSIDE = ["10.1.2.3", "192.168.1.2", "100.64.0.1", "fd00::1"]
+LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1"]
+
+
+@pytest.mark.parametrize("reach", ["anywhere", "this_machine", "public"])
+@pytest.mark.parametrize("address", SECRETIVE)
+def test_no_named_host_may_be_where_machines_give_out_their_secrets(address: str, reach: Reach) -> None:
+    fault = Perimeter().judge_named("metadata.test", 80, [address], reach)
 
     assert fault is not None
     assert "recall.private_addresses" in fault.message
-    assert Perimeter(["metadata.test"]).judge_chosen("metadata.test", [address]) is None
-    assert (
-        Perimeter(["169.254.0.0/16", "fe80::/10", "168.63.129.16", "fd00:ec2::254"]).judge_chosen(
-            "metadata.test", [address]
-        )
-        is None
-    )
+    assert Perimeter(["metadata.test"]).judge_named("metadata.test", 80, [address], reach) is None
+    granted = Perimeter(["169.254.0.0/16", "fe80::/10", "168.63.129.16", "fd00:ec2::254"])
+    assert granted.judge_named("metadata.test", 80, [address], reach) is None
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "192.168.1.2", "100.64.0.1", "::1", "8.8.8.8"])
-def test_a_chosen_host_may_be_on_this_machine_or_in_its_network(address: str) -> None:
-    assert Perimeter().judge_chosen("server.lan", [address]) is None
+@pytest.mark.parametrize("address", [*INSIDE, *LOOPBACK, "8.8.8.8"])
+def test_a_host_that_a_person_names_may_be_on_this_machine_or_in_its_network(address: str) -> None:
+    assert Perimeter().judge_named("server.lan", 80, ["8.8.4.4", address], "anywhere") is None
+
+
+@pytest.mark.parametrize("address", INSIDE)
+def test_other_named_hosts_may_not_be_in_the_network_unless_it_is_granted(address: str) -> None:
+    for reach in REACHES:
+        assert Perimeter().judge_named("server.lan", 80, ["8.8.4.4", address], reach) is not None
+        assert Perimeter([address]).judge_named("server.lan", 80, ["8.8.4.4", address], reach) is None
+
+
+@pytest.mark.parametrize("address", LOOPBACK)
+def test_this_machine_is_reached_by_its_own_names_alone(address: str) -> None:
+    for host in (address, "localhost", "LOCALHOST.", "lar.localhost"):
+        assert Perimeter().judge_named(host, 80, [address], "this_machine") is None
+        assert Perimeter().judge_named(host, 80, [address], "public") is not None
+        assert Perimeter().judge_named(host, 80, [address, "10.0.0.1"], "this_machine") is not None
+    for host in ("evil.test", "localhost.evil.test", "notlocalhost"):
+        assert Perimeter().judge_named(host, 80, [address], "this_machine") is not None
+
+
+def test_what_is_no_address_is_not_connected_to() -> None:
+    assert Perimeter().judge_named("server.lan", 80, ["10.0.0.1", "elsewhere"], "anywhere") is not None

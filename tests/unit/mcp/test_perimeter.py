@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from runtime.core.fetching import FetchFault
-from runtime.mcp.perimeter import HostRefused, JudgedTransport
+from runtime.mcp.perimeter import HostRefused, JudgedTransport, Named
 from tests.kit.fake_fetcher import FakeFetcher
 
 NAME = "server.test"
+CHOSEN = Named({NAME}, "anywhere")
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
@@ -91,7 +92,7 @@ def everywhere(address: str = "127.0.0.1") -> FakeFetcher:
 async def test_the_certificate_is_that_of_the_name_and_not_of_the_address(papers: Papers) -> None:
     async with (
         serving(papers) as port,
-        httpx2.AsyncClient(transport=JudgedTransport(everywhere(), {NAME}, papers.trust)) as client,
+        httpx2.AsyncClient(transport=JudgedTransport(everywhere(), CHOSEN, papers.trust)) as client,
     ):
         assert (await client.get(f"https://{NAME}:{port}/")).text == f"{NAME}:{port}"
 
@@ -102,6 +103,6 @@ async def test_the_certificate_is_that_of_the_name_and_not_of_the_address(papers
 async def test_what_may_not_be_reached_is_told_and_not_taken_for_a_silent_server(papers: Papers) -> None:
     hosts = FakeFetcher()
     hosts.hosts = {NAME: FetchFault(code="refused", message="it lies inside")}
-    async with httpx2.AsyncClient(transport=JudgedTransport(hosts, {NAME}, papers.trust)) as client:
+    async with httpx2.AsyncClient(transport=JudgedTransport(hosts, CHOSEN, papers.trust)) as client:
         with pytest.raises(HostRefused, match="it lies inside"):
             await client.get(f"http://{NAME}/")

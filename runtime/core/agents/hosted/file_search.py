@@ -9,11 +9,13 @@ from runtime.core.agents.items import Answered, Called
 from runtime.core.agents.plans import PlannedTool
 from runtime.core.agents.ports import MoveOn
 from runtime.core.agents.results import arguments_of, failed, text_result
-from runtime.core.errors import LarError
+from runtime.core.errors import LarError, PolicyDenied
 from runtime.core.filters import Filter
-from runtime.core.ids import ChunkId, CollectionId
-from runtime.core.knowledge import Hit, Query
-from runtime.core.recall import Searcher
+from runtime.core.gate.words import Gate
+from runtime.core.guarding.recall import guard
+from runtime.core.ids import ChunkId, CollectionId, TenantId
+from runtime.core.knowledge import NOTHING_TO_SEARCH, Found, Hit, Query
+from runtime.core.recall import Recall
 from runtime.core.tools import Caller
 
 _LIMIT = 8
@@ -38,8 +40,9 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 class FileSearch:
     """A `HostedTool` over Recall."""
 
-    def __init__(self, searcher: Searcher) -> None:
-        self._searcher = searcher
+    def __init__(self, recall: Recall, gate: Gate | None = None) -> None:
+        self._recall = recall
+        self._gate = gate
 
     async def call(self, caller: Caller, call: Called, tool: PlannedTool, move: MoveOn) -> Answered:
         """Search. Whatever goes wrong is a result."""
@@ -47,18 +50,21 @@ class FileSearch:
         if not queries:
             return failed(call, "Give a 'query': what to look for, in plain words.", "invalid_arguments")
 
+        recall = guard(self._recall, self._gate, caller)
         best: dict[ChunkId, Hit] = {}
         notes: list[str] = []
         try:
+            places = await places_of(recall, caller.principal.tenant, tool)
             for text in queries:
                 move(text, 0.0, None)
-                found = await self._searcher.search(caller.principal.tenant, _query(tool, text))
+                found = await _search(recall, caller.principal.tenant, _query(tool, text, places))
                 notes += found.notes
                 for hit in found.hits:
                     known = best.get(hit.chunk.id)
                     best[hit.chunk.id] = hit if known is None or hit.score > known.score else known
         except LarError as problem:
-            return failed(call, problem.fault.message, "unreachable")
+            code = "denied" if isinstance(problem, PolicyDenied) else "unreachable"
+            return failed(call, problem.fault.message, code)
 
         limit = int(tool.settings.get("limit", _LIMIT))
         hits = sorted(best.values(), key=lambda each: -each.score)[:limit]
@@ -89,13 +95,27 @@ def passage_of(hit: Hit) -> Passage:
     )
 
 
-def _query(tool: PlannedTool, text: str) -> Query:
+async def places_of(recall: Recall, tenant: TenantId, tool: PlannedTool) -> tuple[CollectionId, ...]:
+    """Return the collections that the tool searches: those it names, else all that the caller may see."""
+    named = tool.settings.get("collections", ())
+    if named:
+        return tuple(CollectionId(each) for each in named)
+    return tuple(each.id for each in await recall.collections.list_all(tenant))
+
+
+async def _search(recall: Recall, tenant: TenantId, query: Query) -> Found:
+    if not query.collections:
+        return Found(hits=(), notes=(NOTHING_TO_SEARCH,))
+    return await recall.searcher.search(tenant, query)
+
+
+def _query(tool: PlannedTool, text: str, places: tuple[CollectionId, ...]) -> Query:
     settings = tool.settings
     where = settings.get("filters")
     weight = settings.get("vector_weight")
     return Query(
         text=text,
-        collections=tuple(CollectionId(each) for each in settings.get("collections", ())),
+        collections=places,
         limit=int(settings.get("limit", _LIMIT)),
         where=None if where is None else msgspec.convert(where, Filter),
         threshold=float(settings.get("threshold", 0.0)),

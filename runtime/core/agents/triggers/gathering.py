@@ -1,5 +1,6 @@
 """Many changes in a short time start an agent once: they are gathered until it is quiet. Pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 QUIET_S = 5.0
@@ -26,8 +27,14 @@ class Gathered(NamedTuple):
     @property
     def text(self) -> str:
         """What the agent is told."""
-        more = f", and {self.changes - len(self.names)} more" if self.changes > len(self.names) else ""
-        return f"{', '.join(self.names)}{more}"
+        return told_names(self.names, self.changes)
+
+
+def told_names(names: Sequence[str], count: int) -> str:
+    """Return the first of so many names as one line."""
+    shown = names[:_MOST_NAMES]
+    more = f", and {count - len(shown)} more" if count > len(shown) else ""
+    return f"{', '.join(shown)}{more}"
 
 
 def gather(before: Gathered | None, name: str, now: float) -> Gathered:

@@ -1,13 +1,13 @@
 """Lets triggers start their agents, for as long as the server lives.
 
     times   looked at whenever one is due, and every few seconds for definitions that have changed
-    facts   changes of collections and ends of runs, from the bus; ends are caught up with after a restart
-    files   one watch for each folder that somebody names
+    facts   changes of collections and ends of runs, from the bus; both are caught up with after a restart
+    files   one watch for each folder that somebody names, likewise
 Calls from outside come through `TriggerService.call`.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from runtime.core.agents.ports import AgentRuns, RunQuery
 from runtime.core.agents.steps import RunRecord, RunStatus
 from runtime.core.agents.triggers.due import check_triggers, decide_due, is_timed
 from runtime.core.agents.triggers.gathering import Gathered, gather
+from runtime.core.agents.triggers.looking import Looks
 from runtime.core.agents.triggers.naming import key_of
 from runtime.core.agents.triggers.starts import DEPTH_LABEL, Starts
 from runtime.core.bus import Bus
@@ -65,7 +66,8 @@ class Armed(NamedTuple):
 
 def watch_folder(path: Path) -> AsyncIterator[set[tuple[watchfiles.Change, str]]]:
     """Tell of changes below a folder until the task is cancelled."""
-    return watchfiles.awatch(path, ignore_permission_denied=True, rust_timeout=1000, yield_on_timeout=False)
+    # An empty set says that the watch is there: what changed before that is for whoever hears of it to see.
+    return watchfiles.awatch(path, ignore_permission_denied=True, rust_timeout=1000, yield_on_timeout=True)
 
 
 class TriggerService:
@@ -80,6 +82,8 @@ class TriggerService:
         bus: Bus,
         clock: Clock,
         watch: Watch = watch_folder,
+        *,
+        looks: Looks | None = None,
     ) -> None:
         self._book = book
         self._starts = starts
@@ -88,6 +92,8 @@ class TriggerService:
         self._bus = bus
         self._clock = clock
         self._watch = watch
+        self._looks = looks
+        self._known: set[tuple[TenantId, str]] = set()
         self._gathered: dict[tuple[TenantId, str], tuple[Armed, Gathered]] = {}
         self._watched: dict[tuple[TenantId, str], anyio.CancelScope] = {}
         self._woken = anyio.Event()
@@ -100,6 +106,7 @@ class TriggerService:
         """Start agents as their triggers say. For the app's task group."""
         with self._bus.subscribe("triggers", _FACTS_BUFFERED) as facts:
             for each in await self.armed():
+                self._known.add(each.key)
                 await self._guarded(self._take_up, each)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._look_forever, tasks)
@@ -140,17 +147,35 @@ class TriggerService:
         await self._starts.finish_pending(each.tenant, each.agent, each.trigger)
         if each.trigger.after is not None:
             await self._catch_up(each)
+        await self._look_again(each)
+
+    async def _meet(self, each: Armed) -> None:
+        """Begin with a trigger that was written, or let start again, just now: from here on it counts."""
+        self._known.add(each.key)
+        await self._starts.begin(each.tenant, each.agent, each.trigger)
+        if self._looks is not None and _is_looking(each.trigger):
+            await self._looks.begin(each.tenant, each.agent, each.trigger, anew=True)
+
+    async def _look_again(self, each: Armed) -> None:
+        """Have told what has changed since this trigger started its agent last."""
+        if self._looks is None or not _is_looking(each.trigger):
+            return
+        if await self._looks.begin(each.tenant, each.agent, each.trigger):
+            self._gather(each, "+changes")
 
     async def _look_forever(self, tasks: TaskGroup) -> None:
         while True:
             self._woken = anyio.Event()
             following = self._clock.now() + LOOK_EVERY_S
             armed = await self.armed()
+            self._known &= {each.key for each in armed}
             for each in armed:
+                if each.key not in self._known:
+                    await self._guarded(self._meet, each)
                 if is_timed(each.trigger):
                     following = min(following, await self._look_at_time(each))
             self._watch_folders(armed, tasks)
-            following = min(following, await self._tell_gathered())
+            following = min(following, await self._tell_gathered({each.key: each for each in armed}))
             with anyio.move_on_after(max(0.05, following - self._clock.now())):
                 await self._woken.wait()
 
@@ -186,6 +211,7 @@ class TriggerService:
                 for each in await self.armed():
                     if each.trigger.after is not None:
                         await self._guarded(self._catch_up, each)
+                    await self._guarded(self._look_again, each)
             case _:
                 pass
 
@@ -208,14 +234,32 @@ class TriggerService:
         if before is None:
             self.wake()
 
-    async def _tell_gathered(self) -> float:
-        """Start agents for what was gathered and is quiet now; return when to look again."""
+    async def _tell_gathered(self, armed: Mapping[tuple[TenantId, str], Armed]) -> float:
+        """Start agents for what was gathered and is quiet now; return when to look again.
+
+        An agent is started as its definition is by now, and not at all where it is paused.
+        """
         now = self._clock.now()
-        for key, (each, gathered) in list(self._gathered.items()):
+        for key, (_, gathered) in list(self._gathered.items()):
             if gathered.due_at <= now:
                 del self._gathered[key]
-                await self._guarded(self._start, each, gathered.text, f"{key[1]}@{gathered.last_at:.3f}")
+                if key in armed:
+                    await self._tell_one(armed[key], gathered)
         return min((gathered.due_at for _, gathered in self._gathered.values()), default=now + LOOK_EVERY_S)
+
+    async def _tell_one(self, each: Armed, gathered: Gathered) -> None:
+        """Start an agent for what was gathered; where the store refuses that, it is tried again later."""
+        try:
+            if self._looks is None:
+                await self._start(each, gathered.text, f"{each.key[1]}@{gathered.last_at:.3f}")
+            else:
+                await self._looks.tell(each.tenant, each.agent, each.trigger, gathered.text)
+        except LarError as problem:
+            logger.warning(
+                "a trigger could not start its agent; it tries again", extra={"cause": problem.fault.message}
+            )
+            for name in gathered.names:
+                self._gather(each, name)
 
     async def _ended(self, envelope: Envelope, ended: AgentEnded) -> None:
         if ended.agent is None or envelope.run_id is None:
@@ -230,7 +274,7 @@ class TriggerService:
         mark = await self._starts.mark(each.tenant, each.agent, each.trigger)
         query = RunQuery(agent=each.trigger.after, statuses=_ENDS[each.trigger.when], limit=_CAUGHT_UP)
         ended = await self._runs.list_runs(each.tenant, query)
-        for record in reversed(ended):
+        for record in sorted(ended, key=lambda each: each.ended_at or 0.0):
             if (record.ended_at or 0.0) > mark.last:
                 await self._follow_up(each, record)
 
@@ -261,10 +305,14 @@ class TriggerService:
         folder = _folder_of(each.trigger)
         try:
             with scope:
+                is_there = False
                 async for changes in self._watch(folder):
+                    if not is_there:
+                        is_there = True
+                        await self._guarded(self._look_again, each)
                     for change, path in changes:
                         sign = "-" if change is watchfiles.Change.deleted else "+"
-                        self._gather(each, f"{sign}{PurePath(path).name}")
+                        self._gather(each, f"{sign}{_below(folder, path)}")
         except (FileNotFoundError, OSError) as problem:
             logger.warning("a folder cannot be watched", extra={"folder": str(folder), "cause": str(problem)})
             await anyio.sleep(LOOK_EVERY_S)
@@ -277,6 +325,17 @@ class TriggerService:
             await work(*given)
         except LarError as problem:
             logger.warning("a trigger could not start its agent", extra={"cause": problem.fault.message})
+
+
+def _below(folder: Path, path: str) -> str:
+    """Return a file's path as seen from the folder that is watched."""
+    file = PurePath(path)
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else file.name
+
+
+def _is_looking(trigger: Trigger) -> bool:
+    """Say whether it compares what is there with what was."""
+    return trigger.files is not None or trigger.collection is not None
 
 
 def _folder_of(trigger: Trigger) -> Path:

@@ -40,6 +40,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The key of a start that was begun; empty: none."""
     event: str = ""
     """What the pending start is about."""
+    depth: int = 1
+    """Of the pending start."""
     last_run: RunId | None = None
     starts: int = 0
     fault: str = ""
@@ -78,6 +80,12 @@ class Starts:
         await self._keep(tenant, agent, trigger, mark)
         return mark
 
+    async def begin(self, tenant: TenantId, agent: Agent, trigger: Trigger) -> None:
+        """Take a trigger up whose agent may be started from now on: what it waits for counts from here."""
+        mark = await self.mark(tenant, agent, trigger)
+        if trigger.after is not None:
+            await self._keep(tenant, agent, trigger, msgspec.structs.replace(mark, last=self._clock.now()))
+
     async def move(self, tenant: TenantId, agent: Agent, trigger: Trigger, last: float) -> None:
         """Note that all times up to this one are decided."""
         mark = await self.mark(tenant, agent, trigger)
@@ -88,7 +96,7 @@ class Starts:
         """Make up for a start that a crash cut off."""
         mark = await self.mark(tenant, agent, trigger)
         if mark.pending:
-            await self.start(tenant, agent, trigger, mark.event, mark.pending, mark.last)
+            await self.start(tenant, agent, trigger, mark.event, mark.pending, mark.last, mark.depth)
 
     async def start(
         self,
@@ -105,8 +113,8 @@ class Starts:
         Returns the run, None where it could not be started; then the mark and a fact say why.
         """
         mark = await self.mark(tenant, agent, trigger)
-        reached = mark.last if last is None else last
-        begun = msgspec.structs.replace(mark, pending=key, event=event, last=reached)
+        reached = mark.last if last is None else max(mark.last, last)
+        begun = msgspec.structs.replace(mark, pending=key, event=event, last=reached, depth=depth)
         await self._keep(tenant, agent, trigger, begun)
         known = await self._runs.list_runs(
             tenant, RunQuery(agent=agent.name, labels={START_LABEL: key}, limit=1)
@@ -114,7 +122,13 @@ class Starts:
         labels = {START_LABEL: key, DEPTH_LABEL: str(depth)}
         run, fault = (known[0].id, "") if known else await self._begin(tenant, agent, trigger, event, labels)
         done = msgspec.structs.replace(
-            begun, pending="", event="", last_run=run or begun.last_run, starts=begun.starts + 1, fault=fault
+            begun,
+            pending="",
+            event="",
+            depth=1,
+            last_run=run or begun.last_run,
+            starts=begun.starts + 1,
+            fault=fault,
         )
         await self._keep(tenant, agent, trigger, done)
         return run

@@ -9,8 +9,8 @@ from runtime.core.agents.definition import Agent
 from runtime.core.agents.items import Said, Text
 from runtime.core.agents.starting import Recalled, Wish
 from runtime.core.errors import Conflict, Fault, LarError, NotFound
-from runtime.core.gate.principals import OWNER
-from runtime.core.ids import LOCAL_TENANT, TenantId
+from runtime.core.gate.principals import OWNER, Principal
+from runtime.core.ids import LOCAL_TENANT
 from tests.kit.agent_home import AgentHome, agent_home, until_blocked
 from tests.kit.fake_agent_runs import FakeRun
 
@@ -30,7 +30,9 @@ class FakeRecaller:
     def __init__(self, problem: LarError | None = None) -> None:
         self.problem = problem
 
-    async def recall(self, tenant: TenantId, agent: Agent, question: str, session: str | None) -> Recalled:
+    async def recall(
+        self, principal: Principal, agent: Agent, question: str, session: str | None
+    ) -> Recalled:
         if self.problem is not None:
             raise self.problem
         return Recalled(f"about: {question}", ("item_1",))

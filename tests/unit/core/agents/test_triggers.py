@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from runtime.core.agent_facts import AgentFact, AgentFinished, TriggerFailed, TriggerFired
@@ -13,7 +14,7 @@ from runtime.core.agents.items import Said, Text
 from runtime.core.agents.starting import Wish
 from runtime.core.agents.triggers.gathering import LONGEST_S, QUIET_S, gather
 from runtime.core.agents.triggers.service import TriggerService
-from runtime.core.agents.triggers.starts import START_LABEL, Starts
+from runtime.core.agents.triggers.starts import DEPTH_LABEL, START_LABEL, Starts
 from runtime.core.errors import NotFound
 from runtime.core.gate.principals import OWNER
 from runtime.core.ids import LOCAL_TENANT, RunId, TenantId
@@ -149,6 +150,41 @@ async def test_ends_that_nobody_heard_are_caught_up_with(tmp_path: Path) -> None
             tasks.cancel_scope.cancel()
 
         assert len(stage.texts) == 2
+
+
+async def test_ends_are_caught_up_with_in_their_order_and_the_mark_never_goes_back(tmp_path: Path) -> None:
+    follower = Agent(name="editor", triggers=(Trigger(after="clerk"),))
+    async with living(tmp_path, Agent(name="clerk"), follower) as stage:
+        early, late = await _ended_run(stage, "clerk"), await _ended_run(stage, "clerk")
+        for run, at in ((early, 9_000.0), (late, 5_000.0)):  # what was begun first has ended last
+            fake = stage.home.runs.runs[run]
+            assert fake.ended is not None
+            fake.ended = msgspec.structs.replace(fake.ended, at=at)
+        await stage.starts.move(LOCAL_TENANT, follower, follower.triggers[0], 1.0)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stage.again().run_forever)
+            await until_blocked()
+            tasks.cancel_scope.cancel()
+
+        assert [text.split()[1] for text in stage.texts[2:]] == [f"({late})", f"({early})"]
+        mark = await stage.starts.mark(LOCAL_TENANT, follower, follower.triggers[0])
+        assert mark.last == 9_000.0
+
+
+async def test_a_start_that_is_made_up_for_keeps_its_depth(tmp_path: Path) -> None:
+    async with anyio.create_task_group() as tasks:
+        stage = Stage(agent_home(tmp_path, tasks))
+        agent = hourly()
+        await stage.home.book.create(LOCAL_TENANT, agent)
+        start, stage.home.runs.start = stage.home.runs.start, _killed  # type: ignore[method-assign, assignment]  # the crash
+        with pytest.raises(KeyboardInterrupt):
+            await stage.starts.start(LOCAL_TENANT, agent, agent.triggers[0], "noon", "key-1", depth=3)
+        stage.home.runs.start = start  # type: ignore[method-assign]  # and the restart
+
+        await stage.starts.finish_pending(LOCAL_TENANT, agent, agent.triggers[0])
+
+        assert stage.home.runs.last.new.plan.labels[DEPTH_LABEL] == "3"
 
 
 async def test_agents_that_start_each_other_come_to_an_end(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Recall and its policies: what one caller may reach."""
