@@ -106,7 +106,9 @@ def _principal(question: Question) -> tuple[_Json, list[_Json]]:
 
 def _attributes(resource: GateResource) -> _Json:
     known = RESOURCE_ATTRIBUTES[resource.kind]
-    given = {"name": resource.id, **resource.attributes} if resource.kind == "Collection" else resource.attributes
+    given = (
+        {"name": resource.id, **resource.attributes} if resource.kind == "Collection" else resource.attributes
+    )
     return {
         name: given[name] if type(given.get(name)) is type(careful) else careful
         for name, careful in known.items()
