@@ -117,6 +117,24 @@ async def test_what_a_program_may_not_is_an_error_that_it_reads(
 
 
 @needs_sandbox
+async def test_a_program_can_clear_away_what_was_too_much(tmp_path: Path) -> None:
+    writing = (
+        "for n in range(9):\n    open(str(n), 'wb').write(bytes(60 * 2**20))\nimport time; time.sleep(9)"
+    )
+    clearing = "import os, time; time.sleep(0.5); [os.remove(each) for each in os.listdir()]; print('clear')"
+    limits = ProgramLimits(seconds=8, memory_bytes=512 * 2**20, disk_bytes=256 * 2**20)
+    async with bench(tmp_path, limits) as stage:
+        too_much = await stage.run(writing)
+        cleared = await stage.run(clearing)
+        again = await stage.run(writing)
+
+    assert "files have" in too_much.note
+    assert (cleared.is_error, cleared.note) == (False, "")
+    assert cleared.logs.endswith("clear")
+    assert "files have" in again.note
+
+
+@needs_sandbox
 @pytest.mark.parametrize(
     ("code", "told"),
     [

@@ -50,7 +50,7 @@ def find_confining() -> Confining:
         way_out = "'apt install bubblewrap' or 'dnf install bubblewrap' brings it"
         return Confining(None, f"bubblewrap is not installed; {way_out}")
 
-    command = [program, *_SPACES, *_NOBODY, *_readable(), *_own(), "--", sys.executable, "-I", "-c", "pass"]
+    command = [program, *_SPACES, *_NOBODY, *_own(), *_readable(), "--", sys.executable, "-I", "-c", "pass"]
     try:
         done = subprocess.run(  # noqa: S603 - the program is bubblewrap, the arguments are our own
             command, capture_output=True, timeout=_PROBE_S, check=False
@@ -71,8 +71,8 @@ def command_of(program: str, data: Path, log_folder: Path, memory_bytes: int) ->
         program,
         *_SPACES,
         *_NOBODY,
-        *_readable(),
         *_own(),
+        *_readable(),  # after the empty folder for temporary files, under which Lar may lie
         *("--ro-bind", str(inside), _PROGRAM),
         *("--bind", str(data), DATA),
         *("--bind", str(log_folder), "/io"),

@@ -57,6 +57,12 @@ class _Entry(NamedTuple):
     changed_ns: int
 
 
+class _Used(NamedTuple):
+    files: int
+    size: int
+    """Bytes."""
+
+
 class Container:
     """One container. `run` and `aclose` are for one caller at a time."""
 
@@ -107,11 +113,12 @@ class Container:
         assert process.stdin is not None
         assert process.stdout is not None
         body = msgspec.json.encode({"code": code})
+        room = await anyio.to_thread.run_sync(_room_in, self.data, self._limits)
         stopped: list[str] = []
         answer: bytes | None = None
         with anyio.move_on_after(self._limits.seconds) as deadline:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._watch, process.pid, stopped, tasks.cancel_scope)
+                tasks.start_soon(self._watch, process.pid, room, stopped, tasks.cancel_scope)
                 try:
                     await process.stdin.send(struct.pack(">I", len(body)) + body)
                     answer = await _frame(process.stdout)
@@ -141,11 +148,11 @@ class Container:
         self._was_killed = False
         return self._process
 
-    async def _watch(self, pid: int, stopped: list[str], scope: anyio.CancelScope) -> None:
+    async def _watch(self, pid: int, room: _Used, stopped: list[str], scope: anyio.CancelScope) -> None:
         """Stop the program when all its processes together, or its files, are too much."""
         while True:
             await anyio.sleep(_WATCH_S)
-            cause = await anyio.to_thread.run_sync(_excess, pid, self.data, self._limits)
+            cause = await anyio.to_thread.run_sync(_excess, pid, self.data, self._limits, room)
             if cause:
                 stopped.append(f"The program was stopped: {cause}; variables are gone.")
                 scope.cancel()
@@ -205,7 +212,7 @@ def _shown(log: bytes) -> str:
     )
 
 
-def _excess(pid: int, data: Path, limits: ProgramLimits) -> str:
+def _excess(pid: int, data: Path, limits: ProgramLimits, room: _Used) -> str:
     """Say what is too much; empty where nothing is."""
     total, count = 0, 0
     try:
@@ -221,7 +228,12 @@ def _excess(pid: int, data: Path, limits: ProgramLimits) -> str:
         return f"it has more than {limits.processes} processes"
     if total > limits.memory_bytes:
         return f"it needs more than {limits.memory_bytes // 1024**2} MiB of memory"
-    return _too_much_on_disk(data, limits)
+    used = _used_in(data, room)
+    if used.files > room.files:
+        return f"it has made more than {limits.files} files"
+    if used.size > room.size:
+        return f"its files have more than {limits.disk_bytes // 1024**2} MiB"
+    return ""
 
 
 def _settle(pid: int) -> None:
@@ -277,7 +289,14 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _too_much_on_disk(data: Path, limits: ProgramLimits) -> str:
+def _room_in(data: Path, limits: ProgramLimits) -> _Used:
+    """Return what may lie there: the limits, or what is there already, to be cleared away by a program."""
+    used = _used_in(data)
+    return _Used(max(limits.files, used.files), max(limits.disk_bytes, used.size))
+
+
+def _used_in(data: Path, most: _Used | None = None) -> _Used:
+    """Measure a folder, until it is known to have more than `most`."""
     total, count, waiting = 0, 0, [data]
     while waiting:
         try:
@@ -288,13 +307,11 @@ def _too_much_on_disk(data: Path, limits: ProgramLimits) -> str:
                         waiting.append(Path(each.path))
                     else:
                         total += each.stat(follow_symlinks=False).st_size
-                    if count > limits.files:
-                        return f"it has made more than {limits.files} files"
-                    if total > limits.disk_bytes:
-                        return f"its files have more than {limits.disk_bytes // 1024**2} MiB"
+                    if most is not None and (count > most.files or total > most.size):
+                        return _Used(count, total)
         except OSError:
             continue  # gone meanwhile, or closed by the program itself: the next look sees it
-    return ""
+    return _Used(count, total)
 
 
 def _files_of(folder: Path) -> dict[str, _Entry]:
