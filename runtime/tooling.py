@@ -89,6 +89,7 @@ async def open_tools(parts: ToolParts) -> AsyncIterator[Toolbox]:
                     outward.server,
                     has_sse=settings.sse,
                     max_body_bytes=parts.settings.server.max_body_bytes,
+                    on_stream=outward.sessions.stream_opened,
                 ) as doors,
                 anyio.create_task_group() as tasks,
             ):

@@ -228,7 +228,9 @@ def _definition(chosen: argparse.Namespace) -> dict[str, Any]:
     target = read_definition(chosen)
     if not target:
         raise CommandFailed("Name the server's address, or '--' and its command.", EXIT_USAGE)
-    if target[0].startswith(("http://", "https://")):
+    is_remote = target[0].startswith(("http://", "https://"))
+    _refuse_unfitting(chosen, target[0], is_remote=is_remote)
+    if is_remote:
         told: dict[str, Any] = {"type": "sse" if chosen.sse else "http", "url": target[0]}
         if chosen.header:
             told["headers"] = _pairs(chosen.header)
@@ -244,6 +246,26 @@ def _definition(chosen: argparse.Namespace) -> dict[str, Any]:
     if chosen.trust:
         told["trust"] = True
     return told
+
+
+def _refuse_unfitting(chosen: argparse.Namespace, target: str, *, is_remote: bool) -> None:
+    """Refuse what would be passed over in silence. Raises CommandFailed."""
+    if not is_remote and "://" in target:
+        raise CommandFailed(
+            f"'{target}' is no address of an MCP server: it begins with http:// or https://.", EXIT_USAGE
+        )
+    kind, other, options = (
+        ("remote", "local", ("env", "cwd", "network", "read", "write", "no_sandbox"))
+        if is_remote
+        else ("local", "remote", ("header", "sse"))
+    )
+    for each in options:
+        if getattr(chosen, each):
+            option = f"--{each.replace('_', '-')}"
+            raise CommandFailed(
+                f"{option} is for a {other} server, and '{target}' makes a {kind} one. Leave it out.",
+                EXIT_USAGE,
+            )
 
 
 def _sandbox(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Makes the ids of what is stored: they carry the time, so that ids sort as their things were made.
 
-No decision depends on that time (it only bounds where something is looked for), so it is the machine's own and not the clock that the rules are given. Ids
+No decision reads that time back, so it is the machine's own and not the clock that the rules are given. Ids
 of one millisecond count up from the first one's chance, as monotonic ULIDs do: they sort as well, and where a
 clock is put back they go on from the latest.
 """
@@ -9,8 +9,6 @@ import secrets
 import threading
 import time
 
-TIME_DIGITS = 11
-"""Of an id, after its prefix: milliseconds since the epoch, hexadecimal."""
 _ENTROPY_BITS = 64  # beside the millisecond: no clash within one store's lifetime
 
 

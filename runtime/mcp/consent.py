@@ -3,6 +3,9 @@
 handshake: the question goes out in mid-request, and the call goes on in the same one
 stateless: the question is the result, and the client comes again with the answer (`InputRequiredResult`)
 
+The first answer stands, whichever way it came. One from elsewhere ends a form of the older era; in the newer
+one it is found as soon as the client comes back, whatever that brings.
+
 Whoever may not answer over the API (`operate`) is not asked here either: a program could say yes for itself.
 """
 
@@ -132,7 +135,8 @@ class Consent:
         if isinstance(said, wire.ElicitResult) and params.request_state is not None:
             approval = self._asked_before(params, question)
             settled = await self._settle(question.principal, approval, said)
-            if settled.status == "cancelled":
+            is_put_away = settled.status == "expired" and answer_of(approval, said) is None
+            if settled.status == "cancelled" or is_put_away:
                 return failure("denied", _UNANSWERED.format(approval=settled.id))
 
         result = await call()

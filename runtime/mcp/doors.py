@@ -8,8 +8,9 @@ off. A session belongs to the principal that opened it: to another one it does n
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -23,7 +24,7 @@ from mcp.server.streamable_http import EventStore
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 
-from runtime.core.doors import Receive, Scope, Send
+from runtime.core.doors import Message, Receive, Scope, Send
 from runtime.core.gate.principals import Principal
 from runtime.mcp.outward import PRINCIPAL
 
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 MESSAGES_PATH = "/messages/"
 SESSIONS_LIMIT = 1000
 """Sessions of the older era that may be open at once; each costs a few tasks."""
+StreamOpened = Callable[[str], Coroutine[Any, Any, None]]
+"""Hears of the session whose client has opened its own stream (GET) just now; must not raise."""
+_SESSION_HEADER = b"mcp-session-id"
 _CHECKED_BEFORE = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 
 
@@ -45,12 +49,14 @@ class SdkDoors:
         sse: SseServerTransport | None,
         lifespan: Any,
         tasks: TaskGroup,
+        on_stream: StreamOpened | None = None,
     ) -> None:
         self._server = server
         self._http = http
         self._sse = sse
         self._lifespan = lifespan
         self._tasks = tasks
+        self._on_stream = on_stream
 
     @property
     def has_sse(self) -> bool:
@@ -59,6 +65,9 @@ class SdkDoors:
 
     async def http(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of the streamable HTTP transport."""
+        session = dict(scope["headers"]).get(_SESSION_HEADER)
+        if scope["method"] == "GET" and session is not None and self._on_stream is not None:
+            send = self._noticing(send, session.decode("latin-1"), self._on_stream)
         await self._live(self._http.handle_request, _known(scope, principal), receive, send)
 
     async def sse(self, principal: Principal, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,6 +89,17 @@ class SdkDoors:
                 lifespan_state=self._lifespan,
                 init_options=self._server.create_initialization_options(),
             )
+
+    def _noticing(self, send: Send, session: str, on_stream: StreamOpened) -> Send:
+        """Return a `send` that tells when a stream has been opened."""
+
+        async def notice(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
+                # In a task of its own: by its first step the SDK has made the stream that it writes to.
+                self._tasks.start_soon(on_stream, session)
+
+        return notice
 
     async def _live(
         self,
@@ -137,10 +157,12 @@ async def open_doors(
     max_body_bytes: int,
     events: EventStore | None = None,
     retry_interval_ms: int | None = None,
+    on_stream: StreamOpened | None = None,
 ) -> AsyncIterator[SdkDoors]:
     """Open the doors to a server; leave the context after the last request has ended.
 
-    With a store of events a client of the older era may come back to a stream that broke.
+    With a store of events a client of the older era may come back to a stream that broke. `on_stream` hears
+    when it has opened the one of its session.
     """
     http = StreamableHTTPSessionManager(
         server,
@@ -152,7 +174,7 @@ async def open_doors(
     )
     sse = SseServerTransport(MESSAGES_PATH, _CHECKED_BEFORE, max_body_bytes) if has_sse else None
     async with server.lifespan(server) as lifespan, http.run(), anyio.create_task_group() as tasks:
-        yield SdkDoors(server, http, sse, lifespan, tasks)
+        yield SdkDoors(server, http, sse, lifespan, tasks, on_stream)
         tasks.cancel_scope.cancel()
 
 

@@ -1,4 +1,9 @@
-"""The open sessions of clients of the older era, who are told of changes on a stream of their own."""
+"""The open sessions of clients of the older era, who are told of changes on a stream of their own.
+
+Over `/mcp` that stream is a request (GET) that a client opens, loses and opens again. The SDK drops what is
+said while none is open, and nothing tells whether what went into a dying one arrived; so what changed since a
+stream was opened is said again at the next opening.
+"""
 
 import logging
 from typing import Any
@@ -22,6 +27,8 @@ class HandshakeSessions:
 
     def __init__(self) -> None:
         self._open: dict[Connection, ServerSession] = {}
+        self._is_due: set[Connection] = set()
+        """Those that may have missed a change since they last opened their stream."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -35,8 +42,17 @@ class HandshakeSessions:
     async def tell_tools_changed(self) -> None:
         """Tell all of them, side by side."""
         async with anyio.create_task_group() as tasks:
-            for session in list(self._open.values()):
+            for connection, session in list(self._open.items()):
+                if connection.session_id is not None:
+                    self._is_due.add(connection)
                 tasks.start_soon(self._tell, session)
+
+    async def stream_opened(self, session_id: str) -> None:
+        """Tell the client of a session, which has opened its stream just now, what it may have missed."""
+        for connection, session in list(self._open.items()):
+            if connection.session_id == session_id and connection in self._is_due:
+                self._is_due.discard(connection)
+                await self._tell(session)
 
     async def _note(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
         result = await call_next(ctx)
@@ -46,8 +62,12 @@ class HandshakeSessions:
             is_older = connection.protocol_version in HANDSHAKE_PROTOCOL_VERSIONS
             if is_older and connection.has_standalone_channel and connection not in self._open:
                 self._open[connection] = ctx.session
-                connection.exit_stack.callback(self._open.pop, connection, None)
+                connection.exit_stack.callback(self._forget, connection)
         return result
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+        self._is_due.discard(connection)
 
     async def _tell(self, session: ServerSession) -> None:
         with anyio.move_on_after(_TELL_S) as scope:

@@ -23,9 +23,10 @@ class StderrLog:
 
     @property
     def last_words(self) -> str:
-        """The last lines, as plain text."""
+        """The last lines, as plain text; what is said at each start anew is there once."""
         text = _CONTROL.sub("", self._last.decode(errors="replace"))
-        return " · ".join([line.strip() for line in text.splitlines() if line.strip()][-3:])
+        lines = dict.fromkeys(line.strip() for line in reversed(text.splitlines()) if line.strip())
+        return " · ".join(reversed(list(lines)[:3]))
 
     def write(self, piece: bytes) -> None:
         """Append to the file. Raises OSError."""

@@ -9,6 +9,7 @@ from math import inf
 from typing import Literal
 
 import anyio
+import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from runtime.core.agents.fold import fold, opening_record, record_of

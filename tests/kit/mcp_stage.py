@@ -39,7 +39,12 @@ async def open_mcp_stage(
     checked: Hub = hub
     served = outward_server(Outward(checked, lambda: INTERNAL, 0.0))
     async with (
-        open_doors(served.server, has_sse=has_sse, max_body_bytes=1024 * 1024) as doors,
+        open_doors(
+            served.server,
+            has_sse=has_sse,
+            max_body_bytes=1024 * 1024,
+            on_stream=served.sessions.stream_opened,
+        ) as doors,
         open_stage(home, settings=settings, mcp=doors) as stage,
     ):
         yield McpStage(stage, hub, served)

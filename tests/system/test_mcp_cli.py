@@ -19,6 +19,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        (["ftp://mcp.example"], "'ftp://mcp.example' is no address of an MCP server"),
+        (["https://mcp.example/mcp", "--env", "A=b"], "--env is for a local server"),
+        (["https://mcp.example/mcp", "--no-sandbox"], "--no-sandbox is for a local server"),
+        (["--header", "A=b", "--", "some-program"], "--header is for a remote server"),
+        ([], "Name the server's address, or '--' and its command."),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(tmp_path: Path, told: list[str], cause: str) -> None:
+    done = lar(tmp_path, "mcp", "add", "notes", *told)
+    assert (done.returncode, cause in done.stderr) == (2, True), done.stderr
+
+
 def test_a_server_is_added_approved_tested_and_removed(server: RunningServer) -> None:
     home = server.home
     added = lar(

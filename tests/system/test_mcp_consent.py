@@ -193,6 +193,56 @@ async def test_an_answer_from_elsewhere_takes_the_form_back_and_the_call_goes_on
         await person.was_taken_back.wait()
 
 
+YES = wire.ElicitResult(action="accept", content={"decision": "call"})
+NO = wire.ElicitResult(action="decline")
+AWAY = wire.ElicitResult(action="cancel")
+
+
+@pytest.mark.parametrize("is_approved", [True, False])
+@pytest.mark.parametrize("said", [None, YES, NO, AWAY], ids=["nothing", "yes", "no", "away"])
+async def test_the_newer_era_finds_an_answer_from_elsewhere_whatever_the_client_brings(
+    server: RunningServer, said: wire.ElicitResult | None, is_approved: bool
+) -> None:
+    path = f"found-{'nothing' if said is None else said.action}-{is_approved}.md"
+    asking = {"path": path, "text": "mine"}
+    async with client_of(server, "http", "auto", Person(None)) as client:
+        asked = await client.session.call_tool("files_write", asking, allow_input_required=True)
+        assert isinstance(asked, wire.InputRequiredResult)
+        async with httpx2.AsyncClient(base_url=server.address) as http:
+            body = {"is_approved": is_approved, "scope": "call"}
+            told = await http.post(f"/api/approvals/{asked.request_state}/answer", json=body)
+            assert told.status_code == 200
+        done = await client.session.call_tool(
+            "files_write",
+            asking,
+            input_responses=None if said is None else {"approval": said},
+            request_state=asked.request_state,
+            allow_input_required=True,
+        )
+        assert isinstance(done, wire.CallToolResult)
+        assert done.is_error == (not is_approved), text(done)
+        assert await exists(client, path) == is_approved
+
+
+async def test_a_client_of_the_newer_era_that_comes_back_without_an_answer_gets_the_same_question(
+    server: RunningServer,
+) -> None:
+    asking = {"path": "again.md", "text": "mine"}
+    async with client_of(server, "http", "auto", Person(None)) as client:
+        states: list[str | None] = []
+        for _ in range(2):
+            asked = await client.session.call_tool(
+                "files_write",
+                asking,
+                request_state=states[-1] if states else None,
+                allow_input_required=True,
+            )
+            assert isinstance(asked, wire.InputRequiredResult)
+            states.append(asked.request_state)
+    assert states[0] == states[1]
+    assert len(await approvals_of(server, "again.md")) == 1
+
+
 @AT_ONCE
 async def test_what_nobody_answers_in_time_is_not_done(hasty: RunningServer, door: str) -> None:
     path = f"silent-{door}.md"

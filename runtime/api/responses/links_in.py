@@ -58,7 +58,7 @@ def _place_of(url: str) -> _Place | None:
     """Return where a link leads; None where it is no link."""
     try:
         target = urlsplit(url[:_URL_CHARS])
-        port = target.port or _PORTS.get(target.scheme)
+        port = _PORTS.get(target.scheme) if target.port is None else target.port
     except ValueError:
         return None
     is_good = target.hostname and port and target.scheme in _PORTS and len(url) <= _URL_CHARS

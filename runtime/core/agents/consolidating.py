@@ -1,7 +1,8 @@
 """Draws lasting facts from runs that have ended, in the background, for agents that want it.
 
 A model reads the conversation once, at the lowest priority, and names what is worth keeping; each fact is
-remembered with the run as its provenance. Which runs are done is kept, so that a restart leaves none out.
+remembered with the run as its provenance. Which runs are done is kept, so that a restart leaves none out;
+and how often one could not be read: after a few times it is given up.
 """
 
 import logging
@@ -20,7 +21,7 @@ from runtime.core.agents.recalling import scope_of
 from runtime.core.agents.steps import CallEnded, RunOpened, RunRecord, TurnEnded
 from runtime.core.bus import Bus
 from runtime.core.driver import Runs
-from runtime.core.errors import Fault, LarError, NotFound
+from runtime.core.errors import Fault, FaultCode, LarError, NotFound
 from runtime.core.gate.principals import OWNER
 from runtime.core.gate.words import Gate, GateResource, Question
 from runtime.core.ids import TenantId
@@ -32,6 +33,20 @@ logger = logging.getLogger(__name__)
 
 ROUTE = "memory"
 _DONE = "consolidated"
+_TRIED = "consolidation_tries"
+MOST_TRIES = 3
+"""Of one run whose reading fails; a model that is not at hand is no try."""
+_NOT_AT_HAND: frozenset[FaultCode] = frozenset(
+    {
+        "model_not_found",
+        "model_installing",
+        "backend_missing",
+        "install_failed",
+        "insufficient_memory",
+        "queue_full",
+        "queue_timeout",
+    }
+)
 _LONGEST = 24_000
 """Characters of a conversation that are read; of a longer one, its end."""
 _MOST_FACTS = 8
@@ -126,11 +141,27 @@ class Consolidator:
             for each in facts:
                 await self._memories.remember(tenant, _item_of(each, agent, record))
         except LarError as problem:
-            logger.warning(
-                "nothing could be drawn from a run", extra={"run": record.id, "cause": problem.fault.message}
-            )
+            await self._note_failure(tenant, record, problem.fault)
             return
-        await self._records.put(tenant, _DONE, record.id, b"%d" % len(facts))
+        await self._settle(tenant, record, len(facts))
+
+    async def _note_failure(self, tenant: TenantId, record: RunRecord, fault: Fault) -> None:
+        """Count a reading that failed; after the last try the run is given up, which is told once."""
+        told = {"run": record.id, "cause": fault.message}
+        if fault.code in _NOT_AT_HAND:
+            logger.warning("nothing could be drawn from a run", extra=told)
+            return
+        tries = int(await self._records.get(tenant, _TRIED, record.id) or b"0") + 1
+        if tries < MOST_TRIES:
+            logger.warning("nothing could be drawn from a run", extra=told | {"tries": tries})
+            await self._records.put(tenant, _TRIED, record.id, b"%d" % tries)
+            return
+        logger.warning("a run is given up: nothing is drawn from it", extra=told | {"tries": tries})
+        await self._settle(tenant, record, 0)
+
+    async def _settle(self, tenant: TenantId, record: RunRecord, facts: int) -> None:
+        await self._records.put(tenant, _DONE, record.id, b"%d" % facts)
+        await self._records.remove(tenant, _TRIED, record.id)
 
     async def _facts(self, tenant: TenantId, record: RunRecord) -> list[_Fact]:
         """Ask the run's model. Raises LarError."""

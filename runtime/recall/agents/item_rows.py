@@ -1,7 +1,7 @@
 """In which runs an item is, found by its id: the id carries the time, and that bounds what is read.
 
     id ─► time ─► runs that lived then (two small columns) ─► their steps alone (zone maps) ─► who names it
-Ids that were not minted here tell no time: they are looked for among the newest runs.
+Ids that were not minted here tell no time, and forks copy what is older: the newest runs are read for those.
 """
 
 import re
@@ -10,7 +10,7 @@ import duckdb
 import msgspec
 
 from runtime.core.ids import RunId, TenantId
-from runtime.core.minting import TIME_DIGITS
+from runtime.recall.agents.run_rows import TABLES
 
 _MINTED = re.compile(r"[a-z]+_(?P<time>[0-9a-f]{11})[0-9a-f]{16}")
 _BEFORE_S = 900.0
@@ -18,7 +18,7 @@ _BEFORE_S = 900.0
 _AFTER_S = 5.0
 """So long after the last step of a run an id may seem to be made, where clocks are put."""
 _NEWEST = 2000
-"""Runs that are looked at for an id without a time."""
+"""Runs that are looked at where the time leads nowhere."""
 _MOST = 8
 """Runs that name one item: the one that gave it, and a few that were given it."""
 
@@ -26,28 +26,43 @@ _LIVED = """
     SELECT id, key FROM {table}
     WHERE tenant = $tenant AND created_at <= $until AND coalesce(ended_at, $since) >= $since
 """
-_NEW = "SELECT id, key FROM {table} WHERE tenant = $tenant ORDER BY key DESC LIMIT $newest"
+_NEW = "SELECT id, key FROM {table} WHERE tenant = $tenant"
 _NAMING = """
-    WITH candidate AS (({live}) UNION ALL ({ended}))
-    SELECT id FROM candidate
-    WHERE EXISTS (
-        SELECT 1 FROM run_step
-        WHERE run = candidate.key AND contains(body, $needle)
-    )
-    ORDER BY key LIMIT $most
+    SELECT DISTINCT run FROM run_step
+    WHERE run BETWEEN $low AND $high AND run IN (SELECT unnest($keys::BIGINT[])) AND contains(body, $needle)
+    ORDER BY run LIMIT $most
 """
 
 
 def runs_naming(connection: duckdb.DuckDBPyConnection, tenant: TenantId, item: str) -> list[RunId]:
-    """Return runs whose steps name an item, the oldest first; they may hold it, or only have been given it."""
-    needle = '"id":' + msgspec.json.encode(item).decode()
-    parameters: dict[str, object] = {"tenant": tenant, "needle": needle, "most": _MOST}
+    """Return runs whose steps name an item, the oldest first; some may only have been given it."""
     minted = _MINTED.fullmatch(item)
-    if minted is None:
-        which, parameters["newest"] = _NEW, _NEWEST
-    else:
-        made_at = int(minted["time"][:TIME_DIGITS], 16) / 1000
-        which = _LIVED
-        parameters |= {"until": made_at + _BEFORE_S, "since": made_at - _AFTER_S}
-    sql = _NAMING.format(live=which.format(table="run_live"), ended=which.format(table="run"))
-    return [RunId(row[0]) for row in connection.execute(sql, parameters).fetchall()]
+    found: list[RunId] = []
+    if minted is not None:
+        made_at = int(minted["time"], 16) / 1000
+        bounds = {"until": made_at + _BEFORE_S, "since": made_at - _AFTER_S}
+        found = _naming(connection, _runs(connection, _LIVED, {"tenant": tenant, **bounds}), item)
+    return found or _naming(connection, _runs(connection, _NEW, {"tenant": tenant})[-_NEWEST:], item)
+
+
+def _runs(
+    connection: duckdb.DuckDBPyConnection, which: str, parameters: dict[str, object]
+) -> list[tuple[int, str]]:
+    """Return keys and ids of runs, the oldest first."""
+    both = " UNION ALL ".join(which.format(table=each) for each in TABLES)
+    return sorted((int(key), str(run)) for run, key in connection.execute(both, parameters).fetchall())
+
+
+def _naming(connection: duckdb.DuckDBPyConnection, runs: list[tuple[int, str]], item: str) -> list[RunId]:
+    if not runs:
+        return []
+
+    parameters = {
+        "low": runs[0][0],
+        "high": runs[-1][0],
+        "keys": [key for key, _ in runs],
+        "needle": '"id":' + msgspec.json.encode(item).decode(),
+        "most": _MOST,
+    }
+    ids = dict(runs)
+    return [RunId(ids[key]) for (key,) in connection.execute(_NAMING, parameters).fetchall()]

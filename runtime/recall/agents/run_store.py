@@ -105,9 +105,7 @@ class DuckRunStore:
 
     async def runs_naming(self, tenant: TenantId, item: str) -> list[RunId]:
         """Return the first few runs whose steps name an item."""
-        return await self._database.read_snapshot(
-            lambda connection: runs_naming(connection, tenant, item)
-        )
+        return await self._database.read_snapshot(lambda connection: runs_naming(connection, tenant, item))
 
     async def unfinished(self) -> list[RunRecord]:
         """Return the runs of all tenants that have no end; one that cannot be read has a fault."""

@@ -1,16 +1,19 @@
 """What a person is shown in an MCP client before a call, and what their answer means."""
 
 import json
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import mcp.types as wire
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.core.gate.words import Approval, GateResource
+from runtime.core.gate.words import Approval, Approvals, GateResource, Question
 from runtime.core.ids import ApprovalId, TenantId
-from runtime.mcp.consent import DECISION, DECLINE, answer_of, form_of, message_of
+from runtime.core.tools import ToolResult
+from runtime.mcp.consent import DECISION, DECLINE, QUESTION, Consent, answer_of, form_of, message_of
 
 SHOWN = ["call", "arguments", "tool", "session"]
 
@@ -86,3 +89,32 @@ def test_nothing_but_a_scope_that_was_offered_is_a_yes(action: Any, content: dic
 @pytest.mark.parametrize("content", [{}, {"decision": "forever"}, {"decision": True}, {"decision": "yes"}])
 def test_what_was_not_offered_is_no_answer(content: dict[str, Any]) -> None:
     assert answer_of(approval(), accepts(**content)) is None
+
+
+class Late:
+    """Approvals with one question, whose time had passed before its form came back."""
+
+    def find(self, tenant: TenantId, identity: ApprovalId) -> Approval:
+        del tenant, identity
+        return msgspec.structs.replace(approval(), status="expired")
+
+    async def cancel(self, tenant: TenantId, identity: ApprovalId) -> Approval:
+        return self.find(tenant, identity)
+
+
+async def test_a_form_that_is_put_away_too_late_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def call() -> ToolResult:
+        raise AssertionError
+
+    monkeypatch.setattr("runtime.mcp.consent.is_same_question", lambda *_: True)
+    params = wire.CallToolRequestParams(
+        name="files_write",
+        input_responses={QUESTION: wire.ElicitResult(action="cancel")},
+        request_state="apr_1",
+    )
+    context = SimpleNamespace(session=SimpleNamespace(can_send_request=False))
+    question = SimpleNamespace(principal=SimpleNamespace(tenant=TenantId("t"), id="owner"))
+    consent = Consent(cast("Approvals", Late()), 1.0)
+    result = await consent.obtain(cast("Any", context), params, cast("Question", question), call)
+    assert isinstance(result, ToolResult)
+    assert result.code == "denied"

@@ -1,9 +1,13 @@
 """The server `lar`: names, pages, and what of a tool is offered on."""
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import mcp.types as wire
 import msgspec
 import pytest
@@ -78,6 +82,50 @@ async def test_sessions_of_the_older_era_are_told_of_other_tools_until_they_end(
                 assert len(stage.outward.sessions) == 1
             while len(stage.outward.sessions):
                 await anyio.wait_all_tasks_blocked()
+
+
+@asynccontextmanager
+async def stream_of(
+    http: httpx2.AsyncClient, address: str, session: str
+) -> AsyncIterator[AsyncIterator[str]]:
+    """Open the stream of a session once the one before is gone; gives the methods that it tells."""
+    while True:
+        async with http.stream("GET", address, headers={"Mcp-Session-Id": session}) as answer:
+            if answer.status_code == 200:
+                lines = answer.aiter_lines()
+                yield (json.loads(each[5:])["method"] async for each in lines if each.startswith("data:"))
+                return
+            assert answer.status_code == 409
+        await anyio.wait_all_tasks_blocked()
+
+
+async def test_what_changed_while_the_stream_of_a_session_was_closed_is_told_once_at_its_opening(
+    tmp_path: Path,
+) -> None:
+    headers = {"Accept": "application/json, text/event-stream"}
+    body = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    with anyio.fail_after(LIMIT_S):
+        async with open_mcp_stage(tmp_path) as stage, httpx2.AsyncClient(headers=headers) as http:
+            opening = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": body}
+            opened = await http.post(stage.mcp, json=opening)
+            session = opened.headers["mcp-session-id"]
+            ready = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+            await http.post(stage.mcp, json=ready, headers={"Mcp-Session-Id": session})
+            for _ in range(2):
+                await stage.outward.tell_tools_changed()
+                await stage.outward.tell_tools_changed()
+                async with stream_of(http, stage.mcp, session) as told:
+                    assert await anext(told) == "notifications/tools/list_changed"
+            async with stream_of(http, stage.mcp, session) as told:
+                await stage.outward.tell_tools_changed()
+                assert await anext(told) == "notifications/tools/list_changed"
+
+
+async def test_the_stream_of_a_session_that_is_not_known_tells_nobody(tmp_path: Path) -> None:
+    with anyio.fail_after(LIMIT_S):
+        async with open_mcp_stage(tmp_path) as stage, httpx2.AsyncClient() as http:
+            headers = {"Mcp-Session-Id": "none", "Accept": "text/event-stream"}
+            assert (await http.get(stage.mcp, headers=headers)).status_code == 404
 
 
 def test_nothing_is_wanted_in_headers() -> None:
