@@ -36,6 +36,7 @@ from runtime.core.agents.people import Desk, People
 from runtime.core.agents.pictures import PictureFiles
 from runtime.core.agents.ports import HostedTool, Records, Sessions
 from runtime.core.agents.recalling import RecallRecaller
+from runtime.core.agents.retaking import Retakes
 from runtime.core.agents.runner import RunnerParts
 from runtime.core.agents.runs import RunService
 from runtime.core.agents.skills import SkillTool
@@ -120,6 +121,7 @@ async def open_agents(parts: AgencyParts) -> AsyncIterator[Agency]:
             mint=new_id,
             pictures=PictureFiles(parts.recall.files).load,
             loans=Loans(records, sealer),
+            retakes=Retakes(records),
         )
         runs = RunService(
             runner_parts, sessions=sessions, children=children, tasks=tasks, settings=parts.settings.agents

@@ -19,6 +19,7 @@ from runtime.core.agents.items import AnyItem, Said, Text
 from runtime.core.agents.people import People
 from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import HostedTool, NewRun, RunFollower
+from runtime.core.agents.retaking import Retakes
 from runtime.core.agents.runner import RunnerParts
 from runtime.core.agents.runs import RunService
 from runtime.core.agents.steps import AnyStep, RunRecord
@@ -35,7 +36,7 @@ from runtime.core.settings import AdmissionSettings, AgentSettings
 from runtime.core.tool_facts import ApprovalAnswered, ApprovalAsked
 from runtime.core.toolbox import Toolbox
 from tests.kit.clock import FakeClock
-from tests.kit.fake_agent_store import FakeRunStore, FakeSessions
+from tests.kit.fake_agent_store import FakeRecords, FakeRunStore, FakeSessions
 from tests.kit.fake_hub import FakeHub
 from tests.kit.fake_models import FakeModels, known_model
 from tests.kit.fake_pool import FakePool, Script, Step
@@ -89,6 +90,7 @@ class LiveStage:
     settings: AgentSettings
     store: FakeRunStore = field(default_factory=FakeRunStore)
     sessions: FakeSessions = field(default_factory=FakeSessions)
+    records: FakeRecords = field(default_factory=FakeRecords)
     pool: FakePool = field(default_factory=FakePool)
     hub: FakeHub = field(default_factory=FakeHub)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -174,6 +176,7 @@ class LiveStage:
             clock=self.clock,
             search=find_tools,
             mint=new_id,
+            retakes=Retakes(self.records),
         )
         return RunService(
             parts,

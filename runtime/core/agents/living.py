@@ -119,6 +119,7 @@ class Living:
         await _wait_over(entries, _LEAVE_S)
         for entry in entries:
             entry.stream.close()
+            await self._forget_notes(entry)
 
     def ask_to_stop(self, run: RunId, reason: str) -> None:
         """Let a live run end soon; does not wait. What a stopping server leaves, it leaves whole."""
@@ -193,11 +194,19 @@ class Living:
         finally:
             self._leave(entry)
         record = entry.record
-        if entry.has_loan and record.status in TERMINAL and self._parts.loans is not None:
-            await self._parts.loans.forget(TenantId(record.tenant), record.id)
+        if record.status in TERMINAL:
+            await self._forget_notes(entry)
         is_forgotten = not record.is_stored and record.parent is None
         if runner is not None and record.status in TERMINAL and is_forgotten:
             await self._forget_unstored(record)
+
+    async def _forget_notes(self, entry: Entry) -> None:
+        """Remove what was kept of a run beside it, now that it has ended or is left whole."""
+        tenant, run = TenantId(entry.record.tenant), entry.record.id
+        if entry.is_revived and self._parts.retakes is not None:
+            await self._parts.retakes.forget(tenant, run)
+        if entry.has_loan and entry.record.status in TERMINAL and self._parts.loans is not None:
+            await self._parts.loans.forget(tenant, run)
 
     async def _runner(self, entry: Entry) -> Runner | None:
         """Make what lets a run live, unless it has one."""
@@ -216,24 +225,29 @@ class Living:
                 lambda record: self._moved(entry, record),
             )
             if entry.is_revived and entry.cancelled is None:
-                await self._lend_again(record, runner)
-                await self._revive(record, runner)
+                await self._take_again(record, steps, runner)
             if entry.cancelled is not None:
                 runner.tell_first(CancelAsked(reason=entry.cancelled))
             entry.runner = runner
             return runner
 
-    async def _lend_again(self, record: RunRecord, runner: Runner) -> None:
-        """Give a run the servers that its request has brought; without them it ends, and says so."""
-        if self._parts.loans is None:
-            return
+    async def _take_again(self, record: RunRecord, steps: Sequence[AnyStep], runner: Runner) -> None:
+        """Let a run of an earlier server go on, with the servers that its request has brought.
+
+        Without them, and where it came to nothing too often, it ends and says so.
+        """
+        parts = self._parts
         try:
-            lent = await self._parts.loans.find(TenantId(record.tenant), record.id, runner.plan)
+            if parts.retakes is not None:
+                await parts.retakes.take(record, steps)
+            if parts.loans is not None:
+                lent = await parts.loans.find(TenantId(record.tenant), record.id, runner.plan)
+                if lent is not None:
+                    runner.lend_first(lent)
         except LarError as problem:
             runner.fail_first(problem.fault)
-        else:
-            if lent is not None:
-                runner.lend_first(lent)
+            return
+        await self._revive(record, runner)
 
     async def _revive(self, record: RunRecord, runner: Runner) -> None:
         if self._children.spawner is None:

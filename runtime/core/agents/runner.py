@@ -45,6 +45,7 @@ from runtime.core.agents.outputs import Mint
 from runtime.core.agents.people import People
 from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import Lent, RunStore
+from runtime.core.agents.retaking import Retakes
 from runtime.core.agents.steps import TERMINAL, AnyStep, RunEnded, RunRecord
 from runtime.core.agents.stopwatch import Stopwatch, worked_s
 from runtime.core.agents.stream import RunStream
@@ -80,6 +81,8 @@ class RunnerParts:
     pictures: Pictures | None = None
     loans: Loans | None = None
     """None: background runs have no servers of requests after a restart."""
+    retakes: Retakes | None = None
+    """None: a run is taken up however often it came to nothing."""
 
 
 class Runner:
