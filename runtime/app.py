@@ -129,6 +129,7 @@ async def open_server(launch: Launch) -> AsyncIterator[Bound]:
         _open_bus(DuckJournal(database)) as (bus, journal),
         anyio.create_task_group() as tasks,
     ):
+        tasks.start_soon(keys.keep_fresh_forever)
         tasks.start_soon(journal.retain_forever, launch.settings.journal, SystemClock())
         async with _open_parts(launch, bus, Stores(database, journal), keys, tasks) as bound:
             yield bound
@@ -192,7 +193,7 @@ async def _open_parts(
     launch: Launch, bus: Bus, stores: Stores, keys: KeyStore, tasks: TaskGroup
 ) -> AsyncIterator[Bound]:
     """Start what serves requests, and stop it again in order."""
-    async with open_gate(launch.home, launch.settings.policy, bus, SystemClock()) as gate:
+    async with open_gate(launch.home, launch.settings.policy, bus, SystemClock(), standing=keys) as gate:
         models, pool, runs = await _assemble(launch, bus, tasks, gate.gate)
         tasks.start_soon(pool.sweep_forever)
         async with (

@@ -7,6 +7,7 @@ secrets that people choose, and nobody guesses 256 bits. A file that cannot be r
 
 import hashlib
 import hmac
+import logging
 import os
 import re
 import secrets
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import anyio
+import anyio.to_thread
 import msgspec
 from filelock import FileLock
 
@@ -22,12 +25,16 @@ from runtime.core.clock import Clock, SystemClock
 from runtime.core.gate.principals import OWNER, Principal, Role
 from runtime.core.ids import LOCAL_TENANT, PrincipalId, TenantId
 
+logger = logging.getLogger(__name__)
+
 KEYS_FILE = "keys.json"
 """The key file of a home."""
 SECRET_PREFIX = "lar-"  # noqa: S105 - how a secret begins, not one
 _SECRET_BYTES = 32
 _NAME_LIMIT = 64
 _TENANT = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{_NAME_LIMIT - 1}}}")
+_KEY_PREFIX = "key_"
+_LOOK_S = 2.0
 _LOCK_LIMIT_S = 10.0
 """Whoever holds the lock writes a small file."""
 _FILE_LIMIT_BYTES = 4 * 1024 * 1024
@@ -102,6 +109,24 @@ class KeyStore:
         self._keys = self._read() if stamp is not None else ()
         self._stamp = stamp
 
+    async def keep_fresh_forever(self) -> None:
+        """Read the file when it changes, also while no request comes. For the app's task group."""
+        told = ""
+        while True:
+            await anyio.sleep(_LOOK_S)
+            try:
+                await anyio.to_thread.run_sync(self.reload)
+                told = ""
+            except KeysUnreadable as problem:  # nobody is let in meanwhile; the keys of before still act
+                if str(problem) != told:
+                    logger.warning("the keys cannot be read", extra={"cause": str(problem)})
+                told = str(problem)
+
+    def holds(self, principal: Principal) -> bool:
+        """Whether a principal is no key, or one that has not been revoked."""
+        is_key = principal.id.startswith(_KEY_PREFIX)
+        return not is_key or any(each.id == principal.id for each in self._keys)
+
     def has_any(self) -> bool:
         """Whether any key exists."""
         return bool(self._keys)
@@ -137,7 +162,7 @@ class KeyStore:
 
         secret = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         key = Key(
-            id=f"key_{secrets.token_hex(6)}",
+            id=f"{_KEY_PREFIX}{secrets.token_hex(6)}",
             name=name,
             role=role,
             sha256=_digest(secret),

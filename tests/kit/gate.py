@@ -5,7 +5,7 @@ from typing import Any
 from runtime.core.fact import Fact
 from runtime.core.gate.approval_store import ApprovalRecord
 from runtime.core.gate.approvals import ApprovalDesk
-from runtime.core.gate.gate import NoQuota, PolicyGate
+from runtime.core.gate.gate import NoQuota, PolicyGate, Standing
 from runtime.core.gate.policy_files import PolicyTexts, read_texts
 from runtime.core.gate.policy_set import Judgement, PolicySet
 from runtime.core.gate.policy_words import PolicyFile
@@ -92,6 +92,7 @@ class GateStage:
         store: MemoryStore | None = None,
         quota: Quota | None = None,
         clock: FakeClock | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
         self.store = store or MemoryStore()
@@ -111,6 +112,7 @@ class GateStage:
             quota=quota or NoQuota(),
             clock=self.clock,
             tell=lambda fact, question: self.facts.append(fact),
+            standing=standing,
         )
 
     async def _write_forever(self, approval: Approval) -> None:

@@ -14,7 +14,7 @@ import pytest
 from openai import OpenAI
 from openai.types.webhooks import BatchCompletedWebhookEvent, ResponseCompletedWebhookEvent
 
-from tests.kit.server import RunningServer, running_server
+from tests.kit.server import RunningServer, lar, running_server
 
 MODEL = "scripted"
 LIMIT_S = 30.0
@@ -246,3 +246,31 @@ def post(server: RunningServer, path: str, body: object) -> httpx2.Response:
 def _completed(client: OpenAI, batch: str) -> int:
     counts = client.batches.retrieve(batch).request_counts
     return 0 if counts is None else counts.completed
+
+
+def test_a_batch_goes_on_for_nobody_once_its_key_is_revoked(tmp_path: Path) -> None:
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": "[[slow: 40ms]] [[long: 20]]"}]}
+    body = b"\n".join(
+        json.dumps(
+            {"custom_id": f"l{n}", "method": "POST", "url": "/v1/chat/completions", "body": asked}
+        ).encode()
+        for n in range(60)
+    )
+    with running_server(tmp_path) as server:
+        secret, owner = (
+            json.loads(lar(tmp_path, "keys", "create", each, "--role", "operator", "--json").stdout)["secret"]
+            for each in ("laptop", "desk")
+        )
+        client = server.openai(secret)
+        batch = give(client, body)
+        until(lambda: _completed(client, batch) > 0, "the first line")
+        assert lar(tmp_path, "keys", "revoke", "laptop").returncode == 0
+
+        other = server.openai(owner)
+        until(lambda: other.batches.retrieve(batch).status == "completed", "the end")
+        over = other.batches.retrieve(batch)
+        counts = over.request_counts
+        assert counts is not None
+        assert 0 < counts.completed < counts.total == counts.completed + counts.failed
+        assert over.error_file_id is not None
+        assert "has been revoked" in other.files.content(over.error_file_id).text

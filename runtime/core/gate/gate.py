@@ -16,6 +16,7 @@ import msgspec
 from runtime.core.clock import Clock
 from runtime.core.gate.approvals import ApprovalDesk, TooManyAsked
 from runtime.core.gate.policy_set import Judgement
+from runtime.core.gate.principals import Principal
 from runtime.core.gate.reasons import reason_answered, reason_asked
 from runtime.core.gate.words import Approval, Outcome, Question, Quota, Ruling
 from runtime.core.tool_facts import GateDecided
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 QUOTA = "quota"
 """Stands for the policies of a decision that a limit made."""
+REVOKED = "revoked"
+"""Stands for the policies of a decision about somebody whose key is gone."""
 FAULT = "fault"
 """Stands for the policies of a decision that could not be made."""
 Told = Callable[[GateDecided, Question], None]
@@ -39,6 +42,21 @@ class Judge(Protocol):
         """Return the best that can come of a question whose arguments are not known yet."""
 
 
+class Standing(Protocol):
+    """Who still is somebody: what acts in a key's name goes on after the request that began it."""
+
+    def holds(self, principal: Principal) -> bool:
+        """Say whether a principal has not been revoked."""
+
+
+class Everybody:
+    """Fulfils Standing where nobody can be revoked."""
+
+    def holds(self, principal: Principal) -> bool:  # noqa: ARG002 - the port's signature
+        """Say yes."""
+        return True
+
+
 class NoQuota:
     """Fulfils Quota where nothing is counted."""
 
@@ -51,13 +69,21 @@ class PolicyGate:
     """Fulfils Gate."""
 
     def __init__(
-        self, *, policies: Judge, approvals: ApprovalDesk, quota: Quota, clock: Clock, tell: Told
+        self,
+        *,
+        policies: Judge,
+        approvals: ApprovalDesk,
+        quota: Quota,
+        clock: Clock,
+        tell: Told,
+        standing: Standing | None = None,
     ) -> None:
         self._policies = policies
         self._approvals = approvals
         self._quota = quota
         self._clock = clock
         self._tell = tell
+        self._standing = standing or Everybody()
 
     async def rule(self, question: Question, *, wait_s: float = 0.0) -> Ruling:
         """Decide; where a person must agree, wait so long for the answer. Tells `gate.decided`."""
@@ -79,6 +105,8 @@ class PolicyGate:
         Of a question without a call and arguments: the best that could be.
         """
         try:
+            if not self._standing.holds(question.principal):
+                return "deny"
             is_open = question.call is None and not question.arguments
             outcome = self._policies.outlook(question) if is_open else self._judge(question).outcome
             if outcome != "ask":
@@ -93,6 +121,8 @@ class PolicyGate:
         return "allow" if answer.status == "approved" else "deny"
 
     def _judge(self, question: Question) -> Judgement:
+        if not self._standing.holds(question.principal):
+            return Judgement(outcome="deny", policies=(REVOKED,), reason=_revoked(question.principal))
         judged = self._policies.judge(question)
         if judged.fault:
             logger.error(
@@ -167,6 +197,12 @@ def _answered(approval: Approval, judged: Judgement) -> Ruling:
         policies=judged.policies,
         reason=reason_answered(approval),
         approval=approval.id,
+    )
+
+
+def _revoked(principal: Principal) -> str:
+    return (
+        f"The key {principal.id}, which this is done for, has been revoked. Begin it again with another one."
     )
 
 

@@ -15,7 +15,7 @@ from runtime.core.errors import SettingsInvalid, StoreUnavailable
 from runtime.core.events import RUN_TERMINAL
 from runtime.core.gate.approval_store import APPROVALS_FILE, ApprovalLog
 from runtime.core.gate.approvals import ApprovalDesk, broken_policies
-from runtime.core.gate.gate import NoQuota, PolicyGate
+from runtime.core.gate.gate import NoQuota, PolicyGate, Standing
 from runtime.core.gate.policies import PolicyKeeper
 from runtime.core.gate.policy_files import own_folder, read_texts
 from runtime.core.gate.policy_set import PolicySet
@@ -38,7 +38,12 @@ _RUNS_BUFFERED = 1024
 
 @asynccontextmanager
 async def open_gate(
-    home: Path, settings: PolicySettings, bus: Bus, clock: Clock, quota: Quota | None = None
+    home: Path,
+    settings: PolicySettings,
+    bus: Bus,
+    clock: Clock,
+    quota: Quota | None = None,
+    standing: Standing | None = None,
 ) -> AsyncIterator[GateParts]:
     """Keep a gate while the context lasts.
 
@@ -68,7 +73,12 @@ async def open_gate(
         raise StoreUnavailable(f"{home / APPROVALS_FILE} cannot be read or written: {problem}.") from problem
 
     gate = PolicyGate(
-        policies=keeper, approvals=desk, quota=quota or NoQuota(), clock=clock, tell=tell.decision
+        policies=keeper,
+        approvals=desk,
+        quota=quota or NoQuota(),
+        clock=clock,
+        tell=tell.decision,
+        standing=standing,
     )
     with bus.subscribe("gate", _RUNS_BUFFERED) as facts:
         async with anyio.create_task_group() as tasks:

@@ -88,6 +88,16 @@ def test_a_revoked_key_is_gone_at_once_and_by_name_too(store: KeyStore) -> None:
     assert not store.has_any()
 
 
+def test_what_a_key_began_stands_until_it_is_revoked(store: KeyStore) -> None:
+    principal = store.find(store.create("laptop", "user"))
+    assert principal is not None
+    assert store.holds(principal)
+
+    store.revoke("laptop")
+    assert not store.holds(principal)
+    assert store.holds(OWNER)
+
+
 def test_another_process_sees_the_change_after_a_reload(store: KeyStore, tmp_path: Path) -> None:
     server = KeyStore(tmp_path / "home" / "keys.json")
     server.reload()

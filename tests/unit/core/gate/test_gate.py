@@ -11,7 +11,7 @@ from runtime.core.gate.approvals import MOST_PENDING
 from runtime.core.gate.connecting import host_check
 from runtime.core.gate.gate import PolicyGate
 from runtime.core.gate.policy_set import Judgement
-from runtime.core.gate.principals import OWNER
+from runtime.core.gate.principals import OWNER, Principal
 from runtime.core.gate.words import Answer, Approval, Outcome, Question, Ruling
 from runtime.core.ids import ApprovalId, CallId, ModelId, RunId, TenantId
 from runtime.core.settings import AdmissionSettings
@@ -19,7 +19,7 @@ from runtime.core.states import Feature
 from runtime.core.tool_facts import ApprovalAnswered, ApprovalAsked, GateDecided
 from tests.kit.fake_models import FakeModels, known_model
 from tests.kit.fake_pool import FakePool
-from tests.kit.gate import GateStage, MemoryStore, SetJudge, ask_tool, model_question, own_set
+from tests.kit.gate import USER, GateStage, MemoryStore, SetJudge, ask_tool, model_question, own_set
 
 EMBEDS: frozenset[Feature] = frozenset({"embeddings"})
 YES = Answer(is_approved=True)
@@ -432,3 +432,18 @@ async def test_a_gate_that_forbids_a_model_stops_what_recall_does_with_it() -> N
     state = models.find_model(absent)
     assert state is not None
     assert state.stage == "available"
+
+
+class Nobody:
+    def holds(self, principal: Principal) -> bool:
+        return principal == OWNER
+
+
+async def test_a_revoked_key_may_do_nothing_more_whatever_policies_say() -> None:
+    stage = GateStage(standing=Nobody())
+
+    ruling = await stage.gate.rule(model_question(principal=USER))
+    assert (ruling.outcome, ruling.policies) == ("deny", ("revoked",))
+    assert f"The key {USER.id}" in ruling.reason
+    assert stage.gate.look(model_question(principal=USER)) == "deny"
+    assert (await stage.gate.rule(model_question(principal=OWNER))).outcome == "allow"
