@@ -9,7 +9,7 @@ from tests.kit.agent_rows import MODEL, fake_agent_stores, opened, run_record, t
 from tests.kit.agents_live import LiveStage, live_stage
 from tests.kit.fake_pool import Hold, saying
 
-BEGUN = [opened(), TurnBegun(at=2.0, turn=0, model=MODEL, prompt_items=1)]
+BEGUN: list[AnyStep] = [opened(), TurnBegun(at=2.0, turn=0, model=MODEL, prompt_items=1)]
 
 
 async def taken(retakes: Retakes, steps: list[AnyStep], status: RunStatus = "in_progress") -> str:
