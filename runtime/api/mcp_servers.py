@@ -39,13 +39,17 @@ class AnswerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 async def get_servers(request: web.Request) -> web.Response:
     """List the servers."""
-    return json_answer({"servers": (await toolbox_of(request)).hub.servers()})
+    toolbox = await toolbox_of(request)
+    await toolbox.servers.refresh()
+    return json_answer({"servers": toolbox.hub.servers()})
 
 
 async def get_server(request: web.Request) -> web.Response:
     """Describe one server."""
     name = request.match_info["name"]
-    for each in (await toolbox_of(request)).hub.servers():
+    toolbox = await toolbox_of(request)
+    await toolbox.servers.refresh()
+    for each in toolbox.hub.servers():
         if each.name == name:
             return json_answer(each)
 

@@ -11,13 +11,14 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 import anyio.to_thread
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from runtime.api.access import decide_origin, is_host_allowed, is_loopback
-from runtime.api.deps import BEGAN, DEPS, PRINCIPAL, REQUEST_ID, RUN_ID
+from runtime.api.deps import BEGAN, DEPS, PRINCIPAL, REQUEST_ID, RUN_ID, WELCOME, IsWelcome
 from runtime.api.dialects import Told, dialect_of, error_body
 from runtime.api.errors import (
     Refusal,
@@ -240,6 +241,18 @@ async def _check_access(request: web.Request, door: Door, permission: Permission
 
     assert principal is not None
     request[PRINCIPAL] = principal
+    is_welcome: IsWelcome = partial(_is_welcome, request, door, principal)
+    request[WELCOME] = is_welcome
+
+
+async def _is_welcome(request: web.Request, door: Door, principal: Principal) -> bool:
+    """Say whether the key that let a request in still opens the same; while no key can be read, it does."""
+    try:
+        return await door.principal_of(request) == principal
+    except Refused:
+        return False
+    except LarError:
+        return True  # told in the log
 
 
 def _refusal_of_http(request: web.Request, problem: web.HTTPException) -> Refusal:

@@ -8,8 +8,9 @@ from runtime.backends.diagnose import Check, collect_facts, diagnose
 from runtime.backends.sandbox.bubblewrap import find_confining
 from runtime.cli.doctor_store import attend, check_store, is_asked
 from runtime.cli.output import EXIT_FAILED, say, say_json
-from runtime.cli.place import find_place
+from runtime.cli.place import Place, find_place
 from runtime.instance import find_instance
+from runtime.mcp.config import read_entries
 from runtime.mcp.sandbox import find_confinement
 from runtime.recall.seclusion import find_obstacle
 
@@ -26,7 +27,8 @@ def examine(chosen: argparse.Namespace) -> int:
     server = place.settings.server
     facts = anyio.run(collect_facts, place.home, server.port, server.host)
     checks = [each for each in diagnose(facts) if not (own and each.name == "port")]
-    checks += [_check_sandbox(), _check_programs(), _check_readers(), *check_store(place, own)]
+    checks += [_check_sandbox(), _check_programs(), _check_readers(), *_check_servers(place)]
+    checks += check_store(place, own)
     if own is not None:
         checks.append(Check(name="server", verdict="ok", finding=f"answers at {own.address}", fix=""))
     if chosen.json:
@@ -73,6 +75,21 @@ def _check_readers() -> Check:
         fix="on Linux allow user namespaces (kernel.unprivileged_userns_clone, "
         "kernel.apparmor_restrict_unprivileged_userns); else read what you trust",
     )
+
+
+def _check_servers(place: Place) -> list[Check]:
+    """Look at the definitions of outside servers, where there are any."""
+    entries = read_entries(place.home, place.settings.mcp)
+    faults = [each.fault for each in entries if each.fault]
+    if faults:
+        more = f" (and {len(faults) - 1} more: 'lar mcp list')" if len(faults) > 1 else ""
+        fix = "mend it; a running server goes by what it read before until then, and needs no restart"
+        return [Check(name="mcp servers", verdict="warn", finding=f"{faults[0]}{more}", fix=fix)]
+    if not entries:
+        return []
+    return [
+        Check(name="mcp servers", verdict="ok", finding=f"{len(entries)} defined, all well-formed", fix="")
+    ]
 
 
 def _show(checks: list[Check]) -> None:

@@ -5,6 +5,7 @@ import errno
 import importlib
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from runtime.cli.agents_arguments import add_agent_commands
@@ -69,8 +70,9 @@ def _explain(problem: Exception) -> int:
                 f"The disk is full ({problem.filename or find_home()}). Free some space.", EXIT_FAILED
             )
         case OSError(filename=str() as path):
-            home = f"Lar's home is {find_home()}; LAR_HOME sets another one."
-            return fail(f"{path}: {problem.strerror}. {home}", EXIT_FAILED)
+            is_own = Path(path).absolute().is_relative_to(find_home())
+            hint = f" Lar's home is {find_home()}; LAR_HOME sets another one." if is_own else ""
+            return fail(f"{path}: {problem.strerror}.{hint}", EXIT_FAILED)
         case _:
             what = f"{type(problem).__name__}: {problem}"
             return fail(f"Lar itself failed, which is a defect: {what}. {_keep_story(problem)}", EXIT_FAILED)

@@ -29,10 +29,16 @@ def _add_server_actions(actions: Any) -> None:
         "mcp_servers",
         "add_server",
         "take a server up: lar mcp add NAME URL, or NAME -- COMMAND …",
+        "lar mcp add files --write ~/notes -- npx -y @modelcontextprotocol/server-filesystem ~/notes",
     )
     _add_definition(add)
     add.add_argument("name", help="what the server is called from now on")
-    add.add_argument("target", nargs=argparse.REMAINDER, metavar="URL | -- COMMAND …")
+    add.add_argument(
+        "target",
+        nargs=argparse.REMAINDER,
+        metavar="URL | -- COMMAND …",
+        help="where a remote server answers, or the command line of a local one",
+    )
 
     imports = add_command(
         actions, "import", "mcp_servers", "import_servers", "take servers over from other programs"
@@ -45,18 +51,18 @@ def _add_server_actions(actions: Any) -> None:
     test = add_command(
         actions, "test", "mcp_servers", "test_server", "connect a server and tell what came of it"
     )
-    test.add_argument("name")
+    test.add_argument("name", help="the server, as 'lar mcp list' shows it")
     with_json(test)
 
     login = add_command(
         actions, "login", "mcp_servers", "log_in", "log in at a remote server that asks for it (OAuth)"
     )
-    login.add_argument("name")
+    login.add_argument("name", help="the server, as 'lar mcp list' shows it")
 
     remove = add_command(
         actions, "remove", "mcp_servers", "remove_server", "forget a server and what was approved of it"
     )
-    remove.add_argument("name")
+    remove.add_argument("name", help="the server, as 'lar mcp list' shows it")
 
     approve = add_command(
         actions,
@@ -65,8 +71,8 @@ def _add_server_actions(actions: Any) -> None:
         "approve_tools",
         "look at new or changed tools and let them be used",
     )
-    approve.add_argument("name", help="the server")
-    approve.add_argument("tools", nargs="*", help="only these")
+    approve.add_argument("name", help="the server, as 'lar mcp list' shows it")
+    approve.add_argument("tools", nargs="*", help="only these, by the names that the server gives them")
     approve.add_argument("--yes", action="store_true", help="approve what raises no suspicion without asking")
 
 

@@ -57,6 +57,7 @@ def list_servers(chosen: argparse.Namespace) -> int:
     say_table(("SERVER", "BY", "STATUS", "TOOLS", "WAITING", "WHAT"), rows)
     if any(each.waiting_tools for each in servers):
         notice("Tools that wait cannot be called. 'lar mcp approve SERVER' shows them.")
+    _warn_of_file(servers)
     return 0
 
 
@@ -69,8 +70,7 @@ def add_server(chosen: argparse.Namespace) -> int:
 
 def import_servers(chosen: argparse.Namespace) -> int:
     """Show the servers of other programs, or take some over."""
-    files = [HostFile("file", Path(chosen.file))] if chosen.file else own_files(os.environ)
-    found, faults = find_servers(files)
+    found, faults = _find(chosen.file)
     for fault in faults:
         notice(f"! {fault}")
     if chosen.json:
@@ -96,6 +96,7 @@ def test_server(chosen: argparse.Namespace) -> int:
         say_json(status)
     else:
         _show_status(status)
+        _warn_of_file(_run(lambda client: client.ask("GET", _SERVERS, _Servers)).servers)
     return 0 if status.status == "ready" else EXIT_FAILED
 
 
@@ -169,6 +170,26 @@ def _show_change(change: ToolChange) -> None:
         say(clean(change.tool.description or "(no description)"))
     for each in change.warnings:
         say(f"   ! {clean(each)}")
+
+
+def _find(file: str | None) -> tuple[Sequence[Found], Sequence[str]]:
+    """Return the servers of other programs, or of one file. Raises CommandFailed where that is no good."""
+    if file is None:
+        return find_servers(own_files(os.environ))
+
+    path = Path(file).expanduser()
+    if not path.is_file():
+        raise CommandFailed(
+            f"--file: there is no file {path}. Name one in which a program keeps its servers.", EXIT_USAGE
+        )
+    found, faults = find_servers([HostFile("file", path)])
+    if faults:
+        raise CommandFailed(f"--file: {faults[0]}", EXIT_USAGE)
+    if not found:
+        raise CommandFailed(
+            f"--file: {path} defines no MCP servers; they stand under 'mcpServers' or 'servers'.", EXIT_USAGE
+        )
+    return found, ()
 
 
 def _show_found(found: Sequence[Found]) -> None:
@@ -296,7 +317,16 @@ def _warn_of_secrets(name: str, definition: dict[str, Any]) -> None:
         )
 
 
+def _warn_of_file(servers: Sequence[ServerStatus]) -> None:
+    """Tell that a file of servers is broken, which stands among them under its own name."""
+    for each in servers:
+        if each.name == each.origin:
+            notice(f"! {clean(each.fault)}")
+
+
 def _about(status: ServerStatus) -> str:
+    if status.name == status.origin:
+        return "this file is broken, see below"
     return clean(status.fault or status.target)
 
 

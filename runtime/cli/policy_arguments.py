@@ -11,6 +11,7 @@ from runtime.core.gate.principals import Role
 from runtime.core.gate.words import Action, ApprovalStatus, ResourceKind, Scope
 
 _FOLDER = "a folder or file of policies in place of those in $LAR_HOME/policies"
+_APPROVAL = "its id, as 'lar approvals list' shows it"
 
 
 def add_policy_commands(commands: Any) -> None:
@@ -70,7 +71,7 @@ def _add_explain(actions: Any) -> None:
 def _add_trying(actions: Any) -> None:
     text = "hold a table of cases (TOML or YAML) against the policies; exit code 1 where one is not met"
     test = add_command(actions, "test", "policy_try", "try_cases", text, "lar policy test cases.toml")
-    test.add_argument("cases", help="the file with the cases")
+    test.add_argument("cases", help="the file with the cases, as docs/guides/policies.md shows one")
     test.add_argument("--policies", metavar="PLACE", help=_FOLDER)
     with_json(test)
 
@@ -111,7 +112,7 @@ def _add_approvals(commands: Any) -> None:
 
     text = "show one question with its arguments, and the policy that 'forever' would write"
     show = add_command(actions, "show", "approvals", "show_approval", text, "lar approvals show apr_…")
-    show.add_argument("approval")
+    show.add_argument("approval", help=_APPROVAL)
     with_json(show)
 
     text = "say yes"
@@ -127,7 +128,7 @@ def _add_approvals(commands: Any) -> None:
 
 
 def _add_answer(command: argparse.ArgumentParser, scopes: tuple[str, ...]) -> None:
-    command.add_argument("approval")
+    command.add_argument("approval", help=_APPROVAL)
     command.add_argument(
         "--scope",
         choices=scopes,

@@ -89,5 +89,12 @@ def _read_table(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
+    except FileNotFoundError as problem:
+        raise CommandFailed(
+            f"There is no file {path} with cases. docs/guides/policies.md shows what one looks like.",
+            EXIT_USAGE,
+        ) from problem
+    except OSError as problem:
+        raise CommandFailed(f"{path} cannot be read: {problem.strerror}.", EXIT_USAGE) from problem
     except (tomllib.TOMLDecodeError, yaml.YAMLError, UnicodeDecodeError) as problem:
         raise CommandFailed(f"{path} cannot be read: {problem}", EXIT_USAGE) from problem

@@ -292,6 +292,9 @@ class ServerBook(Protocol):
         Raises RequestInvalid where the definition is wrong, Conflict where the name is taken.
         """
 
+    async def refresh(self) -> None:
+        """Take up what has changed in mcp.json; while it is broken, a server of its name tells so."""
+
     async def login(self, server: str) -> str:
         """Begin a login at a remote server; returns where the person must go, empty where none is needed.
 

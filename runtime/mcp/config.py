@@ -76,6 +76,8 @@ class ServerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Why it cannot be used."""
     reach: Reach = "anywhere"
     """Where the hosts may be that it names."""
+    is_file: bool = False
+    """It stands for a whole file that cannot be read, and says why."""
 
     @property
     def transport(self) -> Transport:
@@ -108,9 +110,13 @@ def _read_file(path: Path) -> list[ServerEntry]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as problem:
-        return [ServerEntry(name=path.name, origin=path.name, fault=f"{path}: cannot be read: {problem}.")]
+        return [_broken(path, f"{path}: cannot be read: {problem}.")]
     except ConfigInvalid as problem:
-        return [ServerEntry(name=path.name, origin=path.name, fault=str(problem))]
+        return [_broken(path, str(problem))]
+
+
+def _broken(path: Path, fault: str) -> ServerEntry:
+    return ServerEntry(name=path.name, origin=path.name, fault=fault, is_file=True)
 
 
 def parse_servers(text: str, file: str) -> list[ServerEntry]:

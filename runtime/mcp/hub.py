@@ -1,4 +1,4 @@
-"""All servers, Lar's own and outside ones, behind one gate. Fulfils `core.tools.Hub`.
+"""All servers, Lar's own and outside ones, behind one gate. Fulfils `core.tools.Hub` and `ServerBook`.
 
 Outside servers are connected when somebody needs them. The order of tools only grows while the hub lives,
 so that what a model has read of them stays a prefix of what it reads next.
@@ -32,9 +32,10 @@ from runtime.core.tools import (
     ToolResult,
 )
 from runtime.mcp.calling import calling
-from runtime.mcp.config import SERVERS_FILE, ConfigInvalid, ServerEntry, lent_entry, read_entries
+from runtime.mcp.config import SERVERS_FILE, ConfigInvalid, ServerEntry, lent_entry
 from runtime.mcp.config_file import add_server, remove_server
 from runtime.mcp.convert import messages_of, reading_of
+from runtime.mcp.following import Follower
 from runtime.mcp.hub_calls import Calls, Code, Target, failure, gate_question, server_question
 from runtime.mcp.link_words import LinkFailed, Use
 from runtime.mcp.logins import Logins
@@ -67,18 +68,14 @@ class McpHub:
         self._logins = Logins(tasks)
         self._members: dict[str, Member] = {}
         self._order: dict[str, None] = {}
+        self._follower = Follower(parts.home, parts.settings, self._admit, self._close)
+        self.refresh = self._follower.refresh
 
-    def start(self, entries: Sequence[ServerEntry]) -> None:
-        """Take up the internal servers and these."""
+    async def start(self) -> None:
+        """Take up the internal servers, and those of the settings and of mcp.json. Reads the disk."""
         for name in self._parts.internal:
             self._join(ServerEntry(name=name, origin="internal", config=McpServer(concurrency=256)))
-        for entry in entries:
-            if entry.name in self._members:
-                message = (
-                    f"{entry.origin}: {entry.name}: Lar has a server of its own by that name; choose another."
-                )
-                entry = ServerEntry(name=f"{entry.name} ({entry.origin})", origin=entry.origin, fault=message)
-            self._join(entry)
+        await self._follower.start()
 
     async def aclose(self) -> None:
         """Close all connections side by side; bounded."""
@@ -93,6 +90,7 @@ class McpHub:
 
     async def tools(self, caller: Caller) -> Sequence[Tool]:
         """Return what the caller may call or ask for, in an order that only grows."""
+        await self.refresh()
         members = self._of(caller)
         await self._list(members)
         for member in members:
@@ -197,6 +195,7 @@ class McpHub:
 
     async def test(self, server: str) -> ServerStatus:
         """Connect anew and list; returns what came of it. Raises NotFound."""
+        await self.refresh()
         member = self._known(server)
         if member.is_usable:
             try:
@@ -237,33 +236,32 @@ class McpHub:
 
     async def add(self, name: str, definition: dict[str, Any]) -> ServerStatus:
         """Write a server into mcp.json and take it up. Raises RequestInvalid, Conflict."""
-        if name in self._members:
-            raise Conflict(
-                Fault(code="conflict", message=f"There is a server '{name}' already; remove it first.")
-            )
-        try:
-            entry = await anyio.to_thread.run_sync(
-                add_server, self._parts.home / SERVERS_FILE, name, definition
-            )
-        except ConfigInvalid as problem:
-            raise RequestInvalid(Fault(code="invalid_request", message=str(problem))) from problem
-        self._join(entry)
+        await self.refresh()
+        async with self._follower.lock:
+            if name in self._members:
+                message = f"There is a server '{name}' already; remove it first."
+                raise Conflict(Fault(code="conflict", message=message))
+            path = self._parts.home / SERVERS_FILE
+            try:
+                entry = await anyio.to_thread.run_sync(add_server, path, name, definition)
+            except ConfigInvalid as problem:
+                raise RequestInvalid(Fault(code="invalid_request", message=str(problem))) from problem
+            self._follower.note(entry, self._admit(entry))
         return self._members[name].status()
 
     async def remove(self, server: str) -> None:
         """Close a server, and take it out of mcp.json and out of the approvals. Raises NotFound, Conflict."""
-        member = self._known(server)
-        if member.entry.origin != SERVERS_FILE:
-            origin = member.entry.origin
-            message = (
-                f"The server '{server}' is defined by {origin}; only those of {SERVERS_FILE} can be removed."
-            )
-            raise Conflict(Fault(code="conflict", message=message))
-        try:
-            await anyio.to_thread.run_sync(remove_server, self._parts.home / SERVERS_FILE, server)
-        except ConfigInvalid as problem:
-            raise RequestInvalid(Fault(code="invalid_request", message=str(problem))) from problem
-        await self._leave(member)
+        async with self._follower.lock:
+            origin = self._known(server).entry.origin
+            if origin != SERVERS_FILE:
+                told = f"defined by {origin}; only those of {SERVERS_FILE} can be removed."
+                raise Conflict(Fault(code="conflict", message=f"The server '{server}' is {told}"))
+            try:
+                await anyio.to_thread.run_sync(remove_server, self._parts.home / SERVERS_FILE, server)
+            except ConfigInvalid as problem:
+                raise RequestInvalid(Fault(code="invalid_request", message=str(problem))) from problem
+            self._follower.forget(server)
+            await self._leave(server)
 
     @asynccontextmanager
     async def lend(
@@ -297,16 +295,20 @@ class McpHub:
         finally:
             with anyio.CancelScope(shield=True):  # bounded within
                 for name in names.values():
-                    await self._leave(self._members[name])
+                    await self._leave(name)
 
-    async def _leave(self, member: Member) -> None:
-        name = member.entry.name
+    async def _close(self, name: str) -> None:
+        member = self._members[name]
         member.link.stop()
         with anyio.move_on_after(_CLOSE_S):
             await member.link.ended.wait()
         del self._members[name]
         for full_name in member.offers:
             self._order.pop(full_name, None)
+
+    async def _leave(self, name: str) -> None:
+        """Close a server, and forget what was approved and stored of it."""
+        await self._close(name)
         await anyio.to_thread.run_sync(self._pins.forget, name)
         await anyio.to_thread.run_sync(self._vault.forget, name)
 
@@ -318,9 +320,15 @@ class McpHub:
         """Take what the person's browser has brought; returns the server's name. Raises NotFound."""
         return self._logins.finish(state, code, issuer)
 
-    async def read_definitions(self) -> None:
-        """Take up the servers of the settings and of mcp.json. Reads the disk."""
-        self.start(await anyio.to_thread.run_sync(read_entries, self._parts.home, self._parts.settings))
+    def _admit(self, entry: ServerEntry) -> str:
+        """Take up a server of a file; returns what it is called here."""
+        taken = self._members.get(entry.name)
+        if taken is not None:
+            whose = "Lar has a server of its own" if taken.is_internal else "another server is there"
+            fault = f"{entry.origin}: {entry.name}: {whose} by that name; choose another."
+            entry = ServerEntry(name=f"{entry.name} ({entry.origin})", origin=entry.origin, fault=fault)
+        self._join(entry)
+        return entry.name
 
     def _join(self, entry: ServerEntry, owner: Principal | None = None) -> None:
         slug = server_slug(entry.name, {each.slug for each in self._members.values()})
@@ -345,7 +353,8 @@ class McpHub:
 
     def _known(self, server: str) -> Member:
         if server not in self._members:
-            message = f"There is no server '{server[:100]}'. 'lar mcp list' shows those there are."
+            message = f"There is no server '{server[:100]}'. 'lar mcp list' shows those there are. "
+            message = (message + self._follower.fault).rstrip()
             raise NotFound(Fault(code="not_found", message=message))
         return self._members[server]
 

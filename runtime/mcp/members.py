@@ -190,7 +190,8 @@ class Member:
             return ""
         words = self.log.last_words
         hint = advice(self.entry.config.command, self.entry.config.sandbox, self._confinement)
-        return (f"; it said: {words}" if words else "") + (f"; {hint}" if hint else "")
+        is_said = not words or words in self.link.fault
+        return ("" if is_said else f"; it said: {words}") + (f"; {hint}" if hint else "")
 
     async def link_opened(self, protocol: str, tools: Sequence[wire.Tool]) -> None:
         """Take what the server offers. Raises ConfigInvalid where it is too old for its definition."""

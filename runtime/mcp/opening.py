@@ -24,7 +24,7 @@ async def open_hub(parts: HubParts) -> AsyncIterator[McpHub]:
     async with anyio.create_task_group() as tasks:
         hub = McpHub(parts, pins, confinement, tasks)
         try:
-            await hub.read_definitions()
+            await hub.start()
             yield hub
         finally:
             with anyio.CancelScope(shield=True):  # bounded within

@@ -34,7 +34,11 @@ _GRACE_S = 2.0
 """To end by itself once stdin is closed, and again after SIGTERM; the protocol's own order."""
 _KILL_S = 2.0
 """For the loop to see a killed process; only one that the system itself holds runs it out."""
+_LAST_S = 0.3
+"""For a server that has closed its output to end, and for what it said last to be read."""
 _POLL_S = 0.01
+_SHELL_SIGNAL = 128
+"""A sandbox, like a shell, ends with so much more than the signal that killed what runs in it."""
 _PIECE_BYTES = 64 * 1024
 _INHERITED = ("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 
@@ -55,6 +59,27 @@ class Launch:
     """Called once its stdout has ended."""
 
 
+class ServerEnded(Exception):
+    """The server has left by itself; the message says how, and what it said last."""
+
+    def __init__(self, how: str, last_words: str) -> None:
+        super().__init__(how + (f"; it said: {last_words}" if last_words else ""))
+
+
+def ending(code: int | None, *, has_spoken: bool) -> str:
+    """Return in words how a program ended, and what to do where it never spoke. Pure."""
+    number = 0 if code is None else -code if code < 0 else code - _SHELL_SIGNAL
+    if code is None:
+        how = "its program has closed its output"
+    elif number in {each.value for each in signal.Signals}:
+        how = f"its program was killed by {signal.Signals(number).name}"
+    else:
+        how = f"its program ended with exit code {code}"
+    if has_spoken:
+        return how
+    return f"{how} before it spoke MCP (run its command in a terminal, and mend its name or its arguments)"
+
+
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     """Return what a server may see of the environment; a shell function is no value."""
     return {
@@ -66,7 +91,10 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 @asynccontextmanager
 async def run_server(launch: Launch) -> AsyncGenerator[Streams, None]:
-    """Run the server while the context lasts. Raises OSError where it cannot be started."""
+    """Run the server while the context lasts.
+
+    Raises OSError where it cannot be started, and ServerEnded where it has left before the context did.
+    """
     mark = new_mark()
     process = await anyio.open_process(
         list(launch.command),
@@ -76,16 +104,21 @@ async def run_server(launch: Launch) -> AsyncGenerator[Streams, None]:
     )
     # Nothing to await before the task group: a cancellation in between would leave the process behind.
     child = _Child(process, launch, mark)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(child.read)
-        tasks.start_soon(child.write)
-        tasks.start_soon(child.keep_stderr)
-        try:
-            yield child.incoming, child.outgoing
-        finally:
-            with anyio.CancelScope(shield=True):  # every step in it has a bound
-                await child.stop()
-            tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child.read)
+            tasks.start_soon(child.write)
+            tasks.start_soon(child.keep_stderr)
+            try:
+                yield child.incoming, child.outgoing
+            finally:
+                with anyio.CancelScope(shield=True):  # every step in it has a bound
+                    await child.stop()
+                tasks.cancel_scope.cancel()
+    except Exception as problem:
+        child.raise_if_left(problem)  # it says more than what the session has made of it
+        raise
+    child.raise_if_left(None)
 
 
 class _Child:
@@ -97,6 +130,11 @@ class _Child:
         self._mark = mark
         self._deliver, self.incoming = anyio.create_memory_object_stream[Incoming](0)
         self.outgoing, self._collect = anyio.create_memory_object_stream[SessionMessage](0)
+        self._has_spoken = False
+        self._is_stopping = False
+        self._has_left = False
+        self._stderr_ended = anyio.Event()
+        self._end: ServerEnded | None = None
 
     async def read(self) -> None:
         """Hand on the server's messages; once it closes stdout, the session sees the end."""
@@ -106,7 +144,9 @@ class _Child:
                 for line in lines.feed(piece):
                     message = await self._parse(line)
                     if message is not None:
+                        self._has_spoken = True
                         await self._deliver.send(message)
+            self._has_left = not self._is_stopping
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             while await _receive(self._process.stdout):
                 continue  # the session has gone: what the server still says is drained, so that it can end
@@ -122,15 +162,25 @@ class _Child:
                 text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
                 await self._process.stdin.send(text.encode() + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            self._has_left = not self._is_stopping
             self._deliver.close()
 
     async def keep_stderr(self) -> None:
         """Keep what the server says beside the protocol."""
         while piece := await _receive(self._process.stderr):
             await self._note(piece)
+        self._stderr_ended.set()
+
+    def raise_if_left(self, problem: Exception | None) -> None:
+        """Raise how the server ended, where it did so before it was stopped."""
+        if self._end is not None:
+            raise self._end from problem
 
     async def stop(self) -> None:
         """End the process and everything that it has started; bounded."""
+        self._is_stopping = True
+        if self._has_left:
+            self._end = await self._ending()
         self.incoming.close()
         self.outgoing.close()
         with anyio.move_on_after(_GRACE_S):
@@ -147,6 +197,15 @@ class _Child:
         await _close(self._process.stdout)
         await _close(self._process.stderr)
         self._collect.close()
+
+    async def _ending(self) -> "ServerEnded":
+        """Tell how a server has left that nobody stopped. Bounded."""
+        await self._has_ended(_LAST_S)
+        with anyio.move_on_after(_LAST_S):
+            await self._stderr_ended.wait()
+        return ServerEnded(
+            ending(self._process.returncode, has_spoken=self._has_spoken), self._launch.log.last_words
+        )
 
     async def _has_ended(self, limit_s: float) -> bool:
         """Poll: waiting for the process would also wait for whoever else holds its pipes."""

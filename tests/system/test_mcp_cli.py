@@ -115,3 +115,45 @@ def test_a_mistake_is_told_before_anything_is_written(server: RunningServer) -> 
     assert (wrong.returncode, "NAME=VALUE" in wrong.stderr) == (2, True)
     nothing = lar(server.home, "mcp", "add", "bad")
     assert nothing.returncode == 2
+
+
+def test_a_broken_file_of_servers_is_told_by_list_test_and_doctor(server: RunningServer) -> None:
+    home = server.home
+    file = home / "mcp.json"
+    definition = {"command": sys.executable, "args": [RAW_SERVER], "sandbox": {"enabled": False}}
+    file.write_text(json.dumps({"mcpServers": {"kept": definition}}))
+    assert "kept: ready" in lar(home, "mcp", "test", "kept").stdout
+    file.write_text('{\n  "mcpServers" {}\n}\n')
+    where = "mcp.json: not valid JSON: Expecting ':' delimiter: line 2 column 16"
+
+    tested = lar(home, "mcp", "test", "kept")
+    assert (tested.returncode, "kept: ready" in tested.stdout) == (0, True)
+    for told in (tested, lar(home, "mcp", "list")):
+        assert where in told.stderr
+        assert "The definitions that were read before are still in use; mend the file" in told.stderr
+    assert where in lar(home, "doctor").stdout
+
+    file.write_text(json.dumps({"mcpServers": {}}))
+    listed = lar(home, "mcp", "list")
+    assert ("mcp.json" in listed.stdout + listed.stderr, "kept" in listed.stdout) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (None, "--file: there is no file"),
+        ("no JSON", "not valid JSON"),
+        ("{}", "defines no MCP servers"),
+    ],
+)
+def test_a_file_that_gives_no_servers_is_refused(tmp_path: Path, content: str | None, cause: str) -> None:
+    if content is not None:
+        (tmp_path / "given.json").write_text(content)
+    done = lar(tmp_path, "mcp", "import", "--file", str(tmp_path / "given.json"))
+    assert (done.returncode, cause in done.stderr) == (2, True), done.stderr
+
+
+def test_a_missing_file_of_cases_is_told_without_a_word_of_lars_home(tmp_path: Path) -> None:
+    for given, cause in (("cases.toml", "There is no file"), ("", "cannot be read: Is a directory")):
+        done = lar(tmp_path / "home", "policy", "test", str(tmp_path / given))
+        assert (done.returncode, cause in done.stderr, "LAR_HOME" in done.stderr) == (2, True, False)

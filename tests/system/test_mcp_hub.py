@@ -11,7 +11,7 @@ from runtime.core.errors import Conflict, NotFound, RequestInvalid
 from runtime.core.gate.words import Outcome, Question
 from runtime.core.tool_facts import LinkChanged, ToolFailed, ToolProgressed
 from tests.kit.fake_gate import FakeGate
-from tests.kit.hub_stage import CALLER, open_stage, text_of
+from tests.kit.hub_stage import CALLER, open_stage, text_of, write_servers
 from tests.kit.link_stage import is_gone, raw_server, seen_by, until
 
 ECHO = "mcp__raw__echo"
@@ -270,6 +270,84 @@ async def test_servers_can_be_added_and_removed_while_it_runs(tmp_path: Path) ->
         assert (await stage.call(ECHO)).code == "unknown_tool"
         assert stage.hub.servers() == []
     assert json.loads((tmp_path / "mcp.json").read_text()) == {"mcpServers": {}, "mine": 1}
+
+
+def definition(folder: Path, **more: object) -> dict[str, object]:
+    config = raw_server(f"state={folder}")
+    free = {"enabled": False}
+    return {"command": config.command, "args": list(config.args), "trust": True, "sandbox": free, **more}
+
+
+async def test_a_file_that_breaks_while_it_runs_takes_nothing_away_and_is_read_again_once_mended(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mcp.json"
+    write_servers(tmp_path, {"raw": definition(tmp_path)})
+    async with open_stage(tmp_path) as stage:
+        assert await stage.say(ECHO, text="before") == "before"
+        file.write_text('{\n  "mcpServers": {\n    "raw": {"command" 5}\n  }\n}\n')
+        tested = await stage.hub.test("raw")
+        assert (tested.status, tested.fault) == ("ready", "")
+        broken, raw = stage.hub.servers()
+        assert (raw.name, raw.status, broken.name, broken.status) == ("raw", "ready", "mcp.json", "failed")
+        assert "mcp.json: not valid JSON" in broken.fault
+        assert "line 3 column 23" in broken.fault
+        assert "definitions that were read before are still in use; mend the file" in broken.fault
+        assert await stage.say(ECHO, text="meanwhile") == "meanwhile"
+        with pytest.raises(NotFound, match=r"no server 'other'.*line 3 column 23"):
+            await stage.hub.test("other")
+        with pytest.raises(RequestInvalid, match="line 3 column 23"):
+            await stage.hub.add("other", definition(tmp_path))
+
+        write_servers(tmp_path, {"raw": definition(tmp_path), "other": definition(tmp_path)})
+        names = await stage.names()
+        assert (len(names), "mcp__other__echo" in names) == (22, True)
+        assert {each.name for each in stage.hub.servers()} == {"other", "raw"}
+    started = [int(line.split()[1]) for line in seen_by(tmp_path) if line.startswith("start ")]
+    assert len(started) == 3  # raw twice: the test connects anew; the mended file leaves it as it is
+    assert all(is_gone(each) for each in started)
+
+
+async def test_what_is_changed_or_taken_out_of_the_file_ends_and_its_approvals_stay(tmp_path: Path) -> None:
+    write_servers(tmp_path, {"raw": definition(tmp_path), "gone": definition(tmp_path)})
+    async with open_stage(tmp_path) as stage:
+        assert len(await stage.names()) == 22
+        write_servers(tmp_path, {"raw": definition(tmp_path, trust=False, allowedTools=["echo"])})
+        assert await stage.names() == [ECHO]
+        assert await stage.say(ECHO, text="approved before") == "approved before"
+        assert (await stage.call("mcp__gone__echo")).code == "unknown_tool"
+        await until(lambda: len(seen_by(tmp_path)) >= 4)
+
+        (tmp_path / "mcp.json").write_text("")
+        await stage.hub.refresh()
+        assert "mcp.json: is empty" in stage.hub.servers()[0].fault
+        assert await stage.names() == [ECHO]
+        (tmp_path / "mcp.json").unlink()
+        await stage.hub.refresh()
+        assert stage.hub.servers() == []
+    assert '"gone"' in pins_of(tmp_path)
+
+
+async def test_a_file_that_is_broken_from_the_start_is_taken_up_once_it_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "mcp.json").write_text("{")
+    async with open_stage(tmp_path) as stage:
+        (broken,) = stage.hub.servers()
+        assert broken.name == "mcp.json"
+        write_servers(tmp_path, {"raw": definition(tmp_path)})
+        assert len(await stage.names()) == 11
+        assert await stage.say(ECHO, text="mended") == "mended"
+        await stage.hub.remove("raw")
+        assert stage.hub.servers() == []
+
+
+async def test_many_who_look_at_once_take_a_change_up_once(tmp_path: Path) -> None:
+    write_servers(tmp_path, {})
+    async with open_stage(tmp_path) as stage:
+        write_servers(tmp_path, {"raw": definition(tmp_path)})
+        async with anyio.create_task_group() as tasks:
+            for _ in range(20):
+                tasks.start_soon(stage.names)
+    assert len([line for line in seen_by(tmp_path) if line.startswith("start ")]) == 1
 
 
 async def test_servers_are_lent_to_one_agent_and_leave_nothing(tmp_path: Path) -> None:

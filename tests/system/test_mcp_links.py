@@ -2,13 +2,15 @@
 
 import json
 import os
+import signal
+import sys
 from pathlib import Path
 
 import anyio
 import psutil
 import pytest
 
-from runtime.core.settings import McpServer
+from runtime.core.settings import McpSandbox, McpServer
 from runtime.mcp.link import Link
 from runtime.mcp.link_words import LinkCall, LinkFailed
 from tests.kit.link_stage import is_gone, link_to, open_link, raw_server, seen_by, until
@@ -187,6 +189,7 @@ async def test_six_servers_closed_in_any_order_under_load_leave_nothing_behind(t
     links = [link for link, _ in pairs]
     outcomes: list[str] = []
     ends: list[str] = []
+    before = psutil.Process().num_fds()
 
     async def load(link: Link) -> None:
         while True:
@@ -211,4 +214,53 @@ async def test_six_servers_closed_in_any_order_under_load_leave_nothing_behind(t
     assert len(started) == 6
     assert ends == ["unreachable"] * 12
     assert not [pid for pid in started if not is_gone(pid)]
+    assert psutil.Process().num_fds() <= before + 1  # a selector of the loop's own may have come
     assert all(listener.told[-1] == "closed" for _, listener in pairs)
+
+
+async def failure_of(folder: Path, server: McpServer) -> str:
+    async with open_link(folder, server) as (link, _):
+        with anyio.fail_after(20), pytest.raises(LinkFailed) as told:
+            await ask(link, "echo")
+        return str(told.value)
+
+
+async def test_a_program_that_ends_at_once_is_told_with_its_exit_code_and_the_fix(tmp_path: Path) -> None:
+    free = McpSandbox(enabled=False)
+    silent = await failure_of(tmp_path, McpServer(command="true", sandbox=free))
+    assert "its program ended with exit code 0 before it spoke MCP (run its command in a terminal" in silent
+
+    loud = await failure_of(tmp_path, raw_server("refuse=die"))
+    assert "its program ended with exit code 1 before it spoke MCP" in loud
+    assert "it said: cannot find my settings" in loud
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_server_killed_in_mid_call_is_told_with_the_signal(
+    tmp_path: Path, kind: signal.Signals
+) -> None:
+    async with open_link(tmp_path, raw_server(f"state={tmp_path}")) as (link, listener):
+        with anyio.fail_after(20):
+            await ask(link, "echo", text="warm")
+            process = int(seen_by(tmp_path)[0].split()[1])
+
+            async def kill() -> None:
+                await until(lambda: "hang" in seen_by(tmp_path))
+                os.kill(process, kind)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(kill)
+                with pytest.raises(LinkFailed) as told:
+                    await ask(link, "hang")
+            await until(lambda: len(listener.told) >= 2)
+    assert f"its program was killed by {kind.name}" in str(told.value)
+    assert "not known whether the tool has run" in str(told.value)
+    assert listener.told[1].startswith(f"lost: its program was killed by {kind.name}")
+
+
+async def test_a_server_that_closes_its_output_but_lives_on_is_told_and_ended(tmp_path: Path) -> None:
+    script = "import os, time; os.close(1); print('so long', file=__import__('sys').stderr); time.sleep(600)"
+    server = McpServer(command=sys.executable, args=("-c", script), sandbox=McpSandbox(enabled=False))
+    told = await failure_of(tmp_path, server)
+    assert "its program has closed its output before it spoke MCP" in told
+    await until(lambda: not [each for each in psutil.Process().children() if "600" in each.cmdline()[-1:]])

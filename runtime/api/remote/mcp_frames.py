@@ -15,6 +15,7 @@ _PLAIN = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _NAMED: Mapping[str, str] = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 UNREACHABLE = -32000
 PARSE_ERROR = -32700
+UNAUTHORIZED = 401
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,29 @@ def cancelled_by(message: Incoming) -> int | float | str | None:
 def error(request: int | float | str | None, code: int, message: str) -> bytes:
     """Return the answer that a request failed on the way."""
     return msgspec.json.encode({"jsonrpc": "2.0", "id": request, "error": {"code": code, "message": message}})
+
+
+def refusal(status: int, content: bytes) -> str:
+    """Return in words why the server would not take a request, and what to do where it is the key."""
+    try:
+        told = msgspec.json.decode(content, type=_Refused).error.message
+    except msgspec.DecodeError:
+        told = content[:500].decode(errors="replace")
+    fix = ""
+    if status == UNAUTHORIZED:
+        fix = (
+            " Set LAR_API_KEY to a key that exists, where this client is told how to start 'lar mcp serve'; "
+            "or unset it, and the owner's own is used."
+        )
+    return f"Lar's server refused: {told} (HTTP {status}){fix}"
+
+
+class _Error(msgspec.Struct):
+    message: str
+
+
+class _Refused(msgspec.Struct):
+    error: _Error
 
 
 class Events:

@@ -5,29 +5,38 @@ comes back becomes lines out. A session that a restarted server does not know an
 """
 
 import logging
+import os
+import select
 import sys
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from runtime.api.remote.mcp_frames import (
     PARSE_ERROR,
+    UNAUTHORIZED,
     UNREACHABLE,
     Events,
     Incoming,
     cancelled_by,
     error,
     headers_of,
+    refusal,
 )
 
 logger = logging.getLogger(__name__)
 
 _LINE_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
+_ATOMIC_BYTES = select.PIPE_BUF
+"""So much a pipe that is ready takes without a wait."""
 _CONNECT_S = 5.0
 _SILENCE_S = 120.0
 """An open stream says something every 15 s."""
@@ -84,6 +93,11 @@ class Relay:
             if message.method == "notifications/initialized":
                 tasks.start_soon(self._listen)
 
+    async def refuse_long(self, most_bytes: int) -> None:
+        """Answer a message that is too long to be looked at."""
+        told = f"The message is longer than {most_bytes} bytes and was dropped. Send less at once."
+        await self._write(error(None, PARSE_ERROR, told))
+
     async def leave(self) -> None:
         """Give a session back. Bounded."""
         if self._session is None:
@@ -113,15 +127,18 @@ class Relay:
 
     async def _send(self, message: Incoming, line: bytes) -> str:
         """Return why there is no answer; empty where there was one."""
-        is_second = False
+        is_second = is_opened_anew = False
         while True:
             session = self._session
             try:
                 target = await self._target()
                 headers = self._headers(target) | ({} if message.version is None else headers_of(message))
                 async with self._http.post(f"{target.address}/mcp", data=line, headers=headers) as response:
-                    if response.status == 404 and session is not None and not is_second:
+                    if response.status == UNAUTHORIZED and not is_second and await self._has_moved(target):
                         is_second = True
+                        continue
+                    if response.status == 404 and session is not None and not is_opened_anew:
+                        is_opened_anew = True
                     elif message.is_request:
                         return await self._answer(message, response)
                     else:
@@ -143,7 +160,7 @@ class Relay:
 
         content = await response.read()
         if response.content_type != "application/json" or b'"jsonrpc"' not in content:
-            return f"The server refused: HTTP {response.status} {content[:500].decode(errors='replace')}"
+            return refusal(response.status, content)
         self._note(message, content)
         await self._write(content)
         return ""
@@ -173,9 +190,12 @@ class Relay:
                 async with self._http.get(f"{target.address}/mcp", headers=self._headers(target)) as response:
                     if response.status == 405:
                         return  # this server never speaks first
+                    if response.status == UNAUTHORIZED and not await self._has_moved(target):
+                        return  # what this client asks is told why
                     if response.status == 200:
                         await self._pass_events(response, None)
             except (aiohttp.ClientError, TimeoutError, _Unreachable) as problem:
+                self._known = None
                 logger.debug("the server's own stream broke", extra={"reason": str(problem)})
             await anyio.sleep(_AGAIN_S)
 
@@ -203,6 +223,11 @@ class Relay:
             raise _Unreachable("no server runs")
         return self._known
 
+    async def _has_moved(self, target: Target) -> bool:
+        """Look again where the server is: one that was started anew has another key of the owner's."""
+        self._known = None
+        return await self._target() != target
+
     def _headers(self, target: Target) -> dict[str, str]:
         headers = {**_ACCEPT, "Authorization": f"Bearer {target.key}"}
         if self._session is not None:
@@ -219,22 +244,56 @@ class _Unreachable(Exception):
 
 
 async def relay_stdio(find: Find) -> None:
-    """Relay between stdin and stdout and the server, until the client closes stdin."""
+    """Relay between stdin and stdout and the server, until the client closes either of them."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
-    async with aiohttp.ClientSession(timeout=timeout) as http, anyio.create_task_group() as tasks:
-        relay = Relay(http, find, lambda content: anyio.to_thread.run_sync(_put, content))
-        while line := await anyio.to_thread.run_sync(_next_line, abandon_on_cancel=True):
-            if line.strip():
-                await relay.take(line.strip(), tasks)
-        tasks.cancel_scope.cancel()
+    lines, written = anyio.create_memory_object_stream[bytes](0)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        relay = Relay(http, find, lines.send)
+        with written:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_write_lines, written, tasks.cancel_scope)
+                with lines:
+                    async with anyio.create_task_group() as requests:
+                        await _take_lines(relay, requests)
+                        requests.cancel_scope.cancel()
+                # A line that has begun is ended, if the client still reads.
+                tasks.cancel_scope.deadline = anyio.current_time() + _GOODBYE_S
         with anyio.CancelScope(shield=True):  # bounded within
             await relay.leave()
 
 
+async def _write_lines(lines: MemoryObjectReceiveStream[bytes], everything: anyio.CancelScope) -> None:
+    """Write as fast as the client reads. A task of its own, so that giving a request up cuts no line."""
+    try:
+        async for content in lines:
+            await _put(content)
+    except BrokenPipeError:
+        everything.cancel()  # the client reads no more: nobody is left to serve
+
+
+async def _take_lines(relay: Relay, tasks: TaskGroup) -> None:
+    while line := await anyio.to_thread.run_sync(_next_line, abandon_on_cancel=True):
+        if len(line) > _LINE_BYTES:
+            await relay.refuse_long(_LINE_BYTES)
+        elif line.strip():
+            await relay.take(line.strip(), tasks)
+
+
 def _next_line() -> bytes:
-    return sys.stdin.buffer.readline(_LINE_BYTES)
+    """Return the next line; of one that is too long the beginning, and the rest of it is dropped."""
+    line = piece = sys.stdin.buffer.readline(_LINE_BYTES + 1)
+    while len(line) > _LINE_BYTES and piece and not piece.endswith(b"\n"):
+        piece = sys.stdin.buffer.readline(_PIECE_BYTES)
+    return line
 
 
-def _put(content: bytes) -> None:
-    sys.stdout.buffer.write(content.replace(b"\n", b" ") + b"\n")
-    sys.stdout.buffer.flush()
+async def _put(content: bytes) -> None:
+    """Write a line piece by piece; a thread that waits in a write could not be called off."""
+    left = memoryview(content.replace(b"\n", b" ") + b"\n")
+    out = sys.stdout.fileno()
+    while left:
+        try:
+            await anyio.wait_writable(out)
+        except PermissionError:  # a file, which is always ready
+            await anyio.lowlevel.checkpoint()
+        left = left[os.write(out, left[:_ATOMIC_BYTES]) :]

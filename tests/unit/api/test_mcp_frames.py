@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.api.remote.mcp_frames import Events, Incoming, cancelled_by, error, headers_of
+from runtime.api.remote.mcp_frames import Events, Incoming, cancelled_by, error, headers_of, refusal
 
 META = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
 
@@ -61,3 +61,11 @@ def test_events_come_out_whole_wherever_the_stream_is_cut(texts: list[str], end:
     events = Events()
     found = [each for at in range(0, len(content), size) for each in events.feed(content[at : at + size])]
     assert found == [each.encode() for each in texts]
+
+
+def test_a_refusal_is_told_by_its_message_and_a_wrong_key_with_the_way_out() -> None:
+    told = refusal(401, b'{"error": {"message": "Incorrect API key."}}')
+    assert told.startswith(
+        "Lar's server refused: Incorrect API key. (HTTP 401) Set LAR_API_KEY to a key that"
+    )
+    assert refusal(502, b"<html>") == "Lar's server refused: <html> (HTTP 502)"

@@ -29,6 +29,9 @@ class Book:
         self.done.append(("add", name, definition))
         return STATUS
 
+    async def refresh(self) -> None:
+        self.done.append(("refresh",))
+
     async def remove(self, server: str) -> None:
         self.done.append(("remove", server))
 
@@ -64,13 +67,15 @@ async def test_servers_are_taken_up_and_forgotten(tmp_path: Path) -> None:
 
 
 async def test_servers_tools_and_changes_are_listed(tmp_path: Path) -> None:
-    async with open_stage(tmp_path, hub=FakeHub(), servers=Book()) as stage:
+    book = Book()
+    async with open_stage(tmp_path, hub=FakeHub(), servers=book) as stage:
         _, servers = await ask(stage, "GET", "/api/mcp/servers")
         _, tools = await ask(stage, "GET", "/api/mcp/tools")
         _, changes = await ask(stage, "GET", "/api/mcp/changes")
         name = servers["servers"][0]["name"]
         assert (await ask(stage, "GET", f"/api/mcp/servers/{name}"))[1]["name"] == name
         assert (await ask(stage, "GET", "/api/mcp/servers/nobody"))[0] == 404
+    assert book.done == [("refresh",)] * 3
     assert "mcp__echo__say" in {each["full_name"] for each in tools["tools"]}
     assert changes == {"changes": []}
 
