@@ -12,7 +12,7 @@ run: $(STAMP)
 	@$(BIN)/lar
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check .

@@ -37,7 +37,7 @@ def list_snapshots(folder: Path) -> list[Snapshot]:
         for path in folder.iterdir()
         if (match := _NAME.fullmatch(path.name))
     ]
-    return sorted(found, key=lambda each: each.at, reverse=True)
+    return sorted(found, key=lambda each: (each.at, each.schema or 0), reverse=True)
 
 
 def name_before_migration(stem: str, schema: int) -> str:
