@@ -185,7 +185,10 @@ def _web_search(called: Called, result: Answered | None, include: Collection[str
         queries = _queries(called)
         action = {"type": "search", "query": queries[0] if queries else "", "queries": queries}
         if WEB_SOURCES in include and result is not None:
-            urls = [_text(each.get("url")) for each in _listed(result, "sources")]
+            pages = _listed(result, "sources") or _listed(
+                result, "results"
+            )  # the client's own, or found here
+            urls = [_text(each.get("url")) for each in pages]
             action["sources"] = [{"type": "url", "url": url} for url in urls]
     wired: Wired = {
         "id": called.id,
