@@ -17,6 +17,9 @@ _EVENTS = {
     for each in get_args(get_args(ResponseStreamEvent)[0])
 }
 
+EVENT_TYPES = frozenset(_EVENTS)
+"""Of the events that a stream may have, by the SDK."""
+
 
 def check_types(events: Sequence[dict[str, Any]]) -> None:
     """Fail where an event lacks a field of its type, or has one of another kind."""

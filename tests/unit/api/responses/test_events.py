@@ -33,8 +33,20 @@ from runtime.core.gate.principals import OWNER
 from runtime.core.ids import ModelId, RunId, TenantId
 from tests.kit.fake_agent_runs import FakeAgentRuns, FakeRun
 from tests.kit.plots import plots
-from tests.kit.responses_oracle import check_types, heard, heard_over_socket
+from tests.kit.responses_oracle import EVENT_TYPES, check_types, heard, heard_over_socket
 
+NOT_GIVEN = frozenset(
+    {
+        "response.audio.delta",
+        "response.audio.done",
+        "response.audio.transcript.delta",
+        "response.audio.transcript.done",
+        "response.image_generation_call.partial_image",
+        "response.shell_call_output_content.delta",
+        "response.shell_call_output_content.done",
+    }
+)
+"""Nothing here speaks or paints, and shells are the client's: it has their output already."""
 _PROMPT = [StatusChanged(status="in_progress", model=ModelId("m"))]
 
 
@@ -125,6 +137,23 @@ def test_the_last_event_shows_the_response_as_it_is_found_afterwards(plot: list[
     events = fold_stream([each.happening for each in fake.happenings], face)
 
     assert events[-1]["response"] == response_of(fake.record(), fake.steps(), words)
+
+
+def test_every_event_of_the_sdk_is_given_or_known_not_to_apply() -> None:
+    seen = {each["type"] for each in _stream(*_PROMPT, _over("incomplete", reason="max_output_tokens"))}
+    broken = Fault(code="engine_failed", message="The engine broke.")
+    seen |= {each["type"] for each in _stream(*_PROMPT, _over("failed", fault=broken))}
+    seen |= {each["type"] for each in _stream(StatusChanged(status="queued"), *_PROMPT, _over())}
+
+    @settings(deadline=None, max_examples=400, derandomize=True, database=None)
+    @given(plots())
+    def draw(plot: list[AnyHappening]) -> None:
+        seen.update(each["type"] for each in _stream(*plot, _over()))
+
+    draw()
+    assert sorted(EVENT_TYPES - seen - NOT_GIVEN) == []
+    assert sorted(seen & NOT_GIVEN) == []
+    assert NOT_GIVEN <= EVENT_TYPES
 
 
 def _parsed(output: list[dict[str, Any]]) -> list[dict[str, Any]]:
