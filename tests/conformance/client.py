@@ -1,7 +1,4 @@
-"""The program that the suite starts as a client: Lar's own link, asked to use whatever a server offers.
-
-The server's address is the last argument; the scenario and its details come in the environment.
-"""
+"""What the suite uses as a client: Lar's own link, asked to use whatever a server offers."""
 
 import json
 import logging
@@ -81,7 +78,20 @@ class Nobody:
         return
 
 
-async def main(url: str, scenario: Scenario, home: Path) -> int:
+def run(url: str) -> int:
+    """Use the server at the address; what scenario it plays, and its details, stand in the environment."""
+    warnings.simplefilter("ignore")  # servers of the older era are asked in its own words
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    wanted = Scenario(
+        os.environ.get("MCP_CONFORMANCE_SCENARIO", ""),
+        os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", "") in HANDSHAKE,
+        json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}")),
+    )
+    with tempfile.TemporaryDirectory() as place:
+        return anyio.run(_use, url, wanted, Path(place))
+
+
+async def _use(url: str, scenario: Scenario, home: Path) -> int:
     """Use all that the server offers; 0 where it could be used."""
     options = {
         "client_info": CLIENT,
@@ -202,16 +212,3 @@ async def auth(url: str, scenario: Scenario, home: Path) -> httpx2.Auth | None:
     )
     entry = ServerEntry(name="suite", origin="the suite", config=McpServer(url=url, oauth=known))
     return await find_auth(entry, url, Vault(home), {}, CALLBACK, Browser("suite"))
-
-
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")  # servers of the older era are asked in its own words
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    wanted = Scenario(
-        os.environ.get("MCP_CONFORMANCE_SCENARIO", ""),
-        os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", "") in HANDSHAKE,
-        json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}")),
-    )
-    with tempfile.TemporaryDirectory() as place:
-        status = anyio.run(main, sys.argv[-1], wanted, Path(place))
-    sys.exit(status)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.conformance.installing import CACHE, ROOT, Unfetchable, install_node, install_npm, say
 from tests.conformance.peers import run_peers
+from tests.conformance.warm import warm_client
 from tests.kit.server import running_server
 
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
@@ -121,13 +122,13 @@ def run_server(suite: Sequence[str]) -> list[str]:
 
 def run_client(suite: Sequence[str]) -> list[str]:
     """Run the suite's servers against our client; return those sets that failed."""
-    command = f"{sys.executable} -m tests.conformance.client"
-    asked = ("--command", command, "--timeout", "120000", "--requirements")
-    return [
-        f"client {each}"
-        for each in REVISIONS
-        if not passes(suite, "client", *asked, each, label=f"client-{each}")
-    ]
+    with warm_client() as command:
+        asked = ("--command", command, "--timeout", "120000", "--requirements")
+        return [
+            f"client {each}"
+            for each in REVISIONS
+            if not passes(suite, "client", *asked, each, label=f"client-{each}")
+        ]
 
 
 def passes(suite: Sequence[str], *arguments: str, label: str, limit_s: float = SET_LIMIT_S) -> bool:
