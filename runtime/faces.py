@@ -109,6 +109,7 @@ async def open_faces(inner: Inner, tasks: TaskGroup) -> AsyncIterator[Bound]:
         services.give_to(app)
         toolbox.start_soon(services.run_forever)
         place.http = HttpServer(app, inner.settings.server)
+        toolbox.start_soon(place.http.watch_forever)
         async with _answer(inner, place.http, agency) as bound:
             yield bound
         with anyio.CancelScope(shield=True):  # each container has a bound

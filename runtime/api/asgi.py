@@ -11,54 +11,27 @@ from typing import Any
 import anyio
 from aiohttp import hdrs, web
 
-from runtime.api.deps import WELCOME
 from runtime.api.errors import Refused, refusal_of
 from runtime.api.events import OPEN_STREAMS
 from runtime.core.doors import Message, Receive, Scope, Send
-from runtime.core.errors import Fault, sole_cause
+from runtime.core.errors import Fault
 
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_LOOK_S = 1.0
-"""So often the key of an open stream is looked at."""
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
 """Headers about the connection, which is aiohttp's and not the app's."""
 
 
-async def run_asgi(
-    app: AsgiApp, request: web.Request, content: bytes, *, is_guarded: bool = False
-) -> web.StreamResponse:
-    """Run the app for a request with this body. Raises Refused where the server stopped meanwhile.
-
-    A guarded exchange ends soon after the key that opened it has been revoked.
-    """
+async def run_asgi(app: AsgiApp, request: web.Request, content: bytes) -> web.StreamResponse:
+    """Run the app for a request with this body. Raises Refused where the server stopped meanwhile."""
     exchange = _Exchange(request, content)
     with request.app[OPEN_STREAMS].hold(exchange):
         try:
-            if is_guarded:
-                await _watched(app, exchange, request)
-            else:
-                await app(scope_of(request), exchange.receive, exchange.send)
+            await app(scope_of(request), exchange.receive, exchange.send)
         except BaseException:
             exchange.leave()
             raise
     return await exchange.finish()
-
-
-async def _watched(app: AsgiApp, exchange: "_Exchange", request: web.Request) -> None:
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_guard, exchange, request[WELCOME])
-            await app(scope_of(request), exchange.receive, exchange.send)
-            tasks.cancel_scope.cancel()
-    except ExceptionGroup as problem:
-        raise sole_cause(problem) from problem
-
-
-async def _guard(exchange: "_Exchange", is_welcome: Callable[[], Awaitable[bool]]) -> None:
-    while await is_welcome():  # noqa: ASYNC110 - the file of keys tells nobody of a change
-        await anyio.sleep(_LOOK_S)
-    exchange.close()
 
 
 def scope_of(request: web.Request) -> Scope:

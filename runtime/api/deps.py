@@ -1,6 +1,6 @@
 """What the routes work with, given once by the composition root, and what each request carries."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -57,9 +57,6 @@ BEGAN = web.RequestKey("began", float)
 """When the request came, in monotonic seconds."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 """Who asks; absent on public routes."""
-IsWelcome = Callable[[], Awaitable[bool]]
-WELCOME: web.RequestKey[IsWelcome] = web.RequestKey("welcome")
-"""Says whether the request would still be let in: what stays open asks it now and then."""
 RUN_ID = web.RequestKey("run_id", RunId)
 """The run that serves the request, once there is one."""
 

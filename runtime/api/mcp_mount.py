@@ -79,8 +79,7 @@ async def _enter(door: _Door, request: web.Request) -> web.StreamResponse:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await door(principal, scope, receive, send)
 
-    # What a client only listens to would outlive its key; what it sends is looked at each time.
-    return await run_asgi(app, request, content, is_guarded=request.method == hdrs.METH_GET)
+    return await run_asgi(app, request, content)
 
 
 async def _with_sse(request: web.Request) -> McpDoors:

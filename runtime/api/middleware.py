@@ -11,14 +11,13 @@ import logging
 import re
 import secrets
 from collections.abc import Mapping
-from functools import partial
 
 import anyio.to_thread
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from runtime.api.access import decide_origin, is_host_allowed, is_loopback
-from runtime.api.deps import BEGAN, DEPS, PRINCIPAL, REQUEST_ID, RUN_ID, WELCOME, IsWelcome
+from runtime.api.deps import BEGAN, DEPS, PRINCIPAL, REQUEST_ID, RUN_ID
 from runtime.api.dialects import Told, dialect_of, error_body
 from runtime.api.errors import (
     Refusal,
@@ -31,6 +30,7 @@ from runtime.api.errors import (
     refusal_of,
 )
 from runtime.api.keys import KeyStore, KeysUnreadable
+from runtime.api.visits import VISITS
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, LarError
 from runtime.core.gate.principals import OWNER, Permission, Principal, decide_access
@@ -85,6 +85,16 @@ class Door:
             )
         return principal
 
+    def is_welcome(self, request: web.Request, principal: Principal) -> bool:
+        """Say whether a request would still be let in as this principal, as far as the keys are known here.
+
+        While the file of keys cannot be read nobody new comes in, and those who are in stay.
+        """
+        if not self._keys.has_any():
+            return principal == OWNER and (self._is_open_to_all or _is_local(request))
+        secret = _secret_of(request)
+        return secret is not None and self._keys.find(secret) == principal
+
     async def _refresh(self, *, must: bool) -> None:
         now = self._clock.monotonic()
         if not must and self._looked_at is not None and now - self._looked_at < KEYS_FRESH_S:
@@ -128,7 +138,9 @@ def make_guard(door: Door, permissions: Mapping[web.AbstractRoute, Permission]) 
             return _preflight(request)
 
         if request.match_info.http_exception is None:
-            await _check_access(request, door, permissions.get(request.match_info.route))
+            principal = await _check_access(request, door, permissions.get(request.match_info.route))
+            if principal is not None:
+                return await _visit(request, principal, handler)
         return await handler(request)
 
     return guard
@@ -224,9 +236,18 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     )
 
 
-async def _check_access(request: web.Request, door: Door, permission: Permission | None) -> None:
+async def _visit(request: web.Request, principal: Principal, handler: Handler) -> web.StreamResponse:
+    """Run the route for a principal, for as long as the key that let it in is there."""
+    request[PRINCIPAL] = principal
+    with request.app[VISITS].hold(request, principal):
+        return await handler(request)
+    raise key_refused("The API key of this request has been revoked meanwhile.", "invalid_api_key")
+
+
+async def _check_access(request: web.Request, door: Door, permission: Permission | None) -> Principal | None:
+    """Return who may use the route; None where anybody may. Raises Refused."""
     if permission == "public":
-        return
+        return None
 
     if permission is None:
         raise forbidden("This route has no permission assigned, so nobody may use it.", "route_closed")
@@ -240,19 +261,7 @@ async def _check_access(request: web.Request, door: Door, permission: Permission
         raise forbidden(denied.message, "insufficient_permissions")
 
     assert principal is not None
-    request[PRINCIPAL] = principal
-    is_welcome: IsWelcome = partial(_is_welcome, request, door, principal)
-    request[WELCOME] = is_welcome
-
-
-async def _is_welcome(request: web.Request, door: Door, principal: Principal) -> bool:
-    """Say whether the key that let a request in still opens the same; while no key can be read, it does."""
-    try:
-        return await door.principal_of(request) == principal
-    except Refused:
-        return False
-    except LarError:
-        return True  # told in the log
+    return principal
 
 
 def _refusal_of_http(request: web.Request, problem: web.HTTPException) -> Refusal:

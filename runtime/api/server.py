@@ -14,6 +14,7 @@ from runtime.api.mcp_mount import add_challenge
 from runtime.api.middleware import Door, add_headers, border, make_guard
 from runtime.api.responses.parts import RESPONSES, ResponseParts
 from runtime.api.routes import add_routes
+from runtime.api.visits import VISITS, Visits
 from runtime.core.errors import SettingsInvalid
 from runtime.core.settings import ServerSettings
 
@@ -74,6 +75,7 @@ def create_app(deps: ApiDeps, responses: ResponseParts | None = None) -> web.App
     app[_IN_FLIGHT] = in_flight = _InFlight()
     permissions = add_routes(app)
     door = Door(deps.keys, deps.clock, deps.settings.allow_remote_without_keys)
+    app[VISITS] = Visits(door.is_welcome)
     app.middlewares.extend((in_flight.count, border, make_guard(door, permissions)))
     app.on_response_prepare.extend((add_headers, add_challenge))
     return app
@@ -115,6 +117,10 @@ class HttpServer:
             raise
         self._runner = runner
         return self._bound
+
+    async def watch_forever(self) -> None:
+        """End the requests whose key goes while they are answered. For the app's task group."""
+        await self._app[VISITS].watch_forever()
 
     async def aclose(self, grace_s: float) -> None:
         """Take no more connections, let requests end within the grace, then cancel the rest. Idempotent."""

@@ -133,6 +133,7 @@ class _Child:
         self._has_spoken = False
         self._is_stopping = False
         self._has_left = False
+        self._stdout_ended = anyio.Event()
         self._stderr_ended = anyio.Event()
         self._end: ServerEnded | None = None
 
@@ -151,6 +152,7 @@ class _Child:
             while await _receive(self._process.stdout):
                 continue  # the session has gone: what the server still says is drained, so that it can end
         finally:
+            self._stdout_ended.set()
             self._deliver.close()
             self._launch.on_end()
 
@@ -194,6 +196,9 @@ class _Child:
             logger.info("ended what a server had left behind", extra={"processes": left})
         if not await self._has_ended(_KILL_S):
             logger.warning("a server does not die", extra={"pid": self._process.pid})
+        with anyio.move_on_after(_LAST_S):  # pipes that were read to their end are closed by it
+            await self._stdout_ended.wait()
+            await self._stderr_ended.wait()
         await _close(self._process.stdout)
         await _close(self._process.stderr)
         self._collect.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +54,10 @@ async def _append(
     tenant: TenantId, run: str, first: int, status: RunStatus, is_bare: bool, stores: AgentStores
 ) -> None:
     steps = [] if is_bare else turn(first)
-    record = run_record(run, tenant, status=status, steps=first + len(steps), agent=status)
+    known = {each.id: each.parent for each in await stores.runs.list_runs(tenant, RunQuery())}
+    record = run_record(
+        run, tenant, status=status, steps=first + len(steps), agent=status, parent=known.get(RunId(run))
+    )
     await stores.runs.append(record, first, steps)
 
 
@@ -160,12 +164,13 @@ async def _check_runs(stores: AgentStores) -> None:
             assert is_live == (record.id in {each.id for each in await stores.runs.unfinished()})
 
 
+@pytest.mark.timeout(300)  # for all examples; each has its own
 @given(STEPS)
 @settings(max_examples=40, deadline=None)
 def test_whatever_is_done_the_stores_on_disk_tell_what_the_fakes_tell(steps: list[Step]) -> None:
     async def _play() -> None:
         fake = fake_agent_stores()
-        with TemporaryDirectory() as folder, anyio.fail_after(100):
+        with TemporaryDirectory() as folder, anyio.fail_after(60):
             async with open_agent_stores(Path(folder)) as stored:
                 for step in steps:
                     assert await _outcome(step(stored)) == await _outcome(step(fake))
@@ -184,7 +189,7 @@ def test_pages_cover_everything_once_in_both_directions(
     numbers: list[int], limit: int, is_newest_first: bool
 ) -> None:
     async def _play() -> None:
-        with TemporaryDirectory() as folder, anyio.fail_after(100):
+        with TemporaryDirectory() as folder, anyio.fail_after(60):
             async with open_agent_stores(Path(folder)) as stored:
                 for stores in (fake_agent_stores(), stored):
                     await _fill(stores, numbers)

@@ -168,7 +168,9 @@ def test_parameters_that_are_no_object_are_refused_by_the_keyword(
 
 
 def test_arguments_come_in_pieces_as_they_are_written(ledger: Ledger) -> None:
-    account = ledger.play(ask("The weather in Rome?", tools=[WEATHER_TOOL], tool_mode="required"))
+    account = ledger.play(
+        ask("The weather in Rome?", tools=[WEATHER_TOOL], tool_mode="required", parallel_tool_calls=False)
+    )
 
     pieces = [piece for delta in account.deltas for piece in delta.tool_calls]
     assert len(pieces) > 2

@@ -136,6 +136,7 @@ async def open_stage(
             prepare(app, deps)
         server = HttpServer(app, server_settings)
         await server.open()
+        tasks.start_soon(server.watch_forever)
         stage = Stage(
             deps=deps,
             server=server,

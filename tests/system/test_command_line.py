@@ -51,7 +51,7 @@ def test_json_output_is_one_document(server: RunningServer) -> None:
 
 
 def _lasting(model: dict[str, object]) -> dict[str, object]:
-    """What a model's state says but for what may be otherwise at the next look: its gauges and its time left."""
+    """What a model's state says but for its gauges and its time left, which move between two looks."""
     return {name: value for name, value in model.items() if name not in {"gauges", "leaves_in_s"}}
 
 

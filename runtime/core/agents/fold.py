@@ -4,7 +4,7 @@
 whoever shows a run see the same state. What is not in a step (deltas, calls on their way) is not in here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -116,11 +116,18 @@ class RunState:
         if self.ended is not None:
             return self.ended.status
 
-        phases = {each.phase for each in self.calls.values()}
-        if self.turn is None and "asked" in phases and not phases & {"open", "begun"}:
+        if self.waits_for_persons():
             return "waiting"
 
         return "queued" if self.steps == 1 else "in_progress"
+
+    def waits_for_persons(self, below: Container[str] = ()) -> bool:
+        """Say whether there is nothing to do but to wait for persons.
+
+        `below` are calls for other runs that do nothing else, either.
+        """
+        calls = self.open_calls if self.turn is None else []
+        return bool(calls) and all(each.phase == "asked" or each.call.call_id in below for each in calls)
 
     @property
     def output(self) -> list[AnyItem]:

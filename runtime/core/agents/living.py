@@ -19,6 +19,7 @@ from runtime.core.agents.plans import CANCELLED_BY_CLIENT
 from runtime.core.agents.ports import Lent, RunQuery
 from runtime.core.agents.runner import Runner, RunnerParts
 from runtime.core.agents.steps import TERMINAL, AnyStep, RunRecord
+from runtime.core.agents.stopwatch import Span, waits
 from runtime.core.agents.stream import RunStream
 from runtime.core.errors import Conflict, Fault, LarError
 from runtime.core.ids import RunId, TenantId
@@ -47,6 +48,8 @@ class Entry:
     has_loan: bool = False
     """Whether something is kept of servers that were lent to it."""
     is_revived: bool = False
+    is_idle: bool = False
+    """Whether it, or the runs that it called for, do nothing but wait for persons."""
     cancelled: str | None = None
     """Why it is to end before it begins."""
     runner: Runner | None = None
@@ -216,20 +219,34 @@ class Living:
             record = entry.record
             steps = entry.steps or await self._store.steps(TenantId(record.tenant), record.id)
             entry.steps = None
+            below = await self._waits_below(record) if entry.is_revived else ()
             runner = Runner(
                 self._parts,
                 record,
                 steps,
                 entry.stream,
                 entry.lent,
-                lambda record: self._moved(entry, record),
+                lambda record, is_idle: self._moved(entry, record, is_idle=is_idle),
+                below,
             )
             if entry.is_revived and entry.cancelled is None:
                 await self._take_again(record, steps, runner)
             if entry.cancelled is not None:
                 runner.tell_first(CancelAsked(reason=entry.cancelled))
             entry.runner = runner
+            for each in self._entries.values() if entry.is_revived else ():
+                if each.record.parent == record.id and each.is_idle and each.runner is not None:
+                    runner.call_idles(each.runner.parent_call, is_idle=True)
             return runner
+
+    async def _waits_below(self, record: RunRecord) -> list[Span]:
+        """Return when the runs that a run called for waited for persons."""
+        tenant = TenantId(record.tenant)
+        found: list[Span] = []
+        for child in await self._store.list_runs(tenant, RunQuery(parent=record.id, limit=1000)):
+            found += waits(await self._store.steps(tenant, child.id))
+            found += await self._waits_below(child)
+        return found
 
     async def _take_again(self, record: RunRecord, steps: Sequence[AnyStep], runner: Runner) -> None:
         """Let a run of an earlier server go on, with the servers that its request has brought.
@@ -260,12 +277,18 @@ class Living:
                 extra={"run_id": record.id, "cause": problem.fault.message},
             )
 
-    def _moved(self, entry: Entry, record: RunRecord) -> None:
-        """Give the place back while persons are waited for."""
-        was, entry.record = entry.record, record
-        if record.status == "waiting" and was.status != "waiting":
+    def _moved(self, entry: Entry, record: RunRecord, *, is_idle: bool) -> None:
+        """Give the place back while persons are waited for, be it by the runs that this one called for."""
+        was_idle, entry.record, entry.is_idle = entry.is_idle, record, is_idle
+        if is_idle == was_idle:
+            return
+        parent = self._entries.get(record.parent) if record.parent else None
+        if parent is not None:
+            if parent.runner is not None and entry.runner is not None:
+                parent.runner.call_idles(entry.runner.parent_call, is_idle=is_idle)
+        elif is_idle:
             self._begin(self.places.leave(record.id))
-        elif was.status == "waiting" and record.status not in TERMINAL and record.parent is None:
+        elif record.status not in TERMINAL:
             self.places.force(record.id)
 
     def _begin(self, runs: Sequence[RunId]) -> None:

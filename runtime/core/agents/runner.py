@@ -47,7 +47,7 @@ from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import Lent, RunStore
 from runtime.core.agents.retaking import Retakes
 from runtime.core.agents.steps import TERMINAL, AnyStep, RunEnded, RunRecord
-from runtime.core.agents.stopwatch import Stopwatch, worked_s
+from runtime.core.agents.stopwatch import Span, Stopwatch, worked_s
 from runtime.core.agents.stream import RunStream
 from runtime.core.clock import Clock
 from runtime.core.errors import Fault, LarError, StoreFull
@@ -95,8 +95,10 @@ class Runner:
         steps: Sequence[AnyStep],
         stream: RunStream,
         lent: Lent | None = None,
-        on_moved: Callable[[RunRecord], None] | None = None,
+        on_moved: Callable[[RunRecord, bool], None] | None = None,
+        waits_below: Sequence[Span] = (),
     ) -> None:
+        """`on_moved` is told the run, and whether all it does is wait for persons, when either changes."""
         self.stream = stream
         self.over = anyio.Event()
         """The run has ended or is left."""
@@ -111,8 +113,8 @@ class Runner:
         self._notes = Notes(parts.store, stream) if record.is_background else None
         self._turns = Turns(parts.asker, self._inbox.give)
         self._carrier = Carrier(parts.executors, self.tell, self._named)
-        self._watch = Stopwatch(parts.clock.monotonic(), worked_s(steps))
-        self._watch_changed = anyio.Event()
+        self._watch = Stopwatch(parts.clock, worked_s(steps, waits_below))
+        self._idle_calls: set[str] = set()
         self._scope = anyio.CancelScope()
         self._tasks: TaskGroup | None = None
         self._is_over = False
@@ -131,6 +133,11 @@ class Runner:
         """What it is to do now."""
         return self._machine.state.plan
 
+    @property
+    def parent_call(self) -> str:
+        """The call of another run that began it; empty where none did."""
+        return self._machine.state.opened.parent_call or ""
+
     def tell(self, told: AnyTold, heard: anyio.Event | None = None) -> None:
         """Tell the run something; harmless after its end. `heard` is set once what follows is stored."""
         if isinstance(told, CancelAsked):
@@ -148,6 +155,11 @@ class Runner:
     def tell_first(self, told: AnyTold) -> None:
         """Tell it before it begins or goes on; before `live`."""
         self._early.append(told)
+
+    def call_idles(self, call_id: str, *, is_idle: bool) -> None:
+        """Take note that a run which this one called for waits for persons, or goes on."""
+        (self._idle_calls.add if is_idle else self._idle_calls.discard)(call_id)
+        self._weigh()
 
     def leave(self) -> None:
         """Let it be as it is, at once; a later server goes on with it."""
@@ -220,6 +232,7 @@ class Runner:
         """Tell the machine and perform what it wants; steps come first, in as few commits as can be."""
         commands = self._machine.handle(told, self._parts.clock.now())
         await self._store([each for each in commands if isinstance(each, Store)])
+        self._weigh()
         for command in commands:
             await self._perform(command)
 
@@ -278,13 +291,7 @@ class Runner:
         before, self._record = self._record, record
         self._parts.endings.moved(before, record)
         if self._on_moved is not None:
-            self._on_moved(record)
-        now = self._parts.clock.monotonic()
-        if record.status == "waiting":
-            self._watch.hold(now)
-        elif self._watch.is_held:
-            self._watch.go_on(now)
-            self._watch_changed.set()
+            self._on_moved(record, self._watch.is_held)
 
     async def _write(self, record: RunRecord, steps: Sequence[AnyStep]) -> None:
         while True:
@@ -344,12 +351,17 @@ class Runner:
         here = at_server(tool, server)
         return here if found is None else msgspec.structs.replace(here, full_name=found.full_name)
 
+    def _weigh(self) -> None:
+        """Let the time stand still while there is nothing to do but to wait for persons."""
+        is_idle = self._machine.state.waits_for_persons(self._idle_calls)
+        if is_idle == self._watch.is_held:
+            return
+        (self._watch.hold if is_idle else self._watch.go_on)()
+        if self._on_moved is not None:
+            self._on_moved(self._record, is_idle)
+
     async def _watch_time(self) -> None:
-        clock = self._parts.clock
-        while (left_s := self.plan.limits.seconds - self._watch.spent_s(clock.monotonic())) > 0:
-            self._watch_changed = anyio.Event()
-            with anyio.move_on_after(None if self._watch.is_held else left_s):
-                await self._watch_changed.wait()
+        await self._watch.reach(lambda: self.plan.limits.seconds)
         self.tell(TimeOver())
 
     async def _break(self, problem: Exception) -> None:

@@ -1,7 +1,9 @@
 """Agents that call agents: a child is begun once, answers as a tool does, and ends with its parent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import anyio
 import msgspec
 import pytest
 
@@ -13,9 +15,21 @@ from runtime.core.agents.ports import NewRun, RunFollower
 from runtime.core.agents.starting import Wish
 from runtime.core.agents.steps import CallEnded, PlanChanged, RunRecord
 from runtime.core.errors import Fault, NotFound
-from runtime.core.ids import LOCAL_TENANT, RunId
-from tests.kit.agents_live import BACKGROUND, LiveStage, by_turn, calling, ended, live_stage, read_all
-from tests.kit.fake_pool import Hold, saying
+from runtime.core.gate.words import Answer
+from runtime.core.ids import LOCAL_TENANT, ApprovalId, RunId
+from runtime.core.messages import Delta, Ended, ToolCallDelta, Usage
+from runtime.core.settings import AgentSettings
+from tests.kit.agents_live import (
+    BACKGROUND,
+    LiveStage,
+    by_turn,
+    calling,
+    ended,
+    hub_tool,
+    live_stage,
+    read_all,
+)
+from tests.kit.fake_pool import Hold, Step, saying
 
 
 @dataclass
@@ -56,6 +70,7 @@ def ask(agent: str, executor: str = "agent") -> PlannedTool:
     )
 
 
+LIMIT_S = 0.2
 ASKED = calling("ask_helper", '{"task": "find it"}')
 
 
@@ -167,3 +182,64 @@ def test_a_child_sorts_beside_its_parent_and_is_the_same_for_the_same_call() -> 
     assert child_id(parent, "call_1") == child_id(parent, "call_1")
     assert child_id(parent, "call_1") != child_id(parent, "call_2")
     assert child_id(parent, "call_1").startswith("run_1a206706909")
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_while_a_child_waits_for_a_person_its_parent_takes_no_time_and_no_place(
+    is_restarted: bool,
+) -> None:
+    async with live_stage(AgentSettings(live_runs=1)) as stage:
+        spawner = Spawner(stage, tools=(hub_tool(approval="always"),))
+        stage.children.spawner = spawner
+        stage.pool.play(
+            lambda request, index: (
+                by_turn(calling("say"), saying("found it"))
+                if request.messages[0].content == "You are helper."
+                else by_turn(ASKED, saying("done"))
+            )(request, index)
+        )
+        limits = Limits(seconds=LIMIT_S)
+        follower = await stage.start("go", ask("helper"), new=BACKGROUND, limits=limits)
+        pending = await _asked(stage)
+        if is_restarted:
+            await stage.service.stop(0.0)
+            stage.restart()
+            stage.children.spawner = spawner
+            stage.tasks.start_soon(stage.follow_facts)
+            assert await stage.service.resume_all() == 2
+            await anyio.wait_all_tasks_blocked()
+        assert stage.service.live == 0
+
+        stage.clock.advance(500.0)
+        await anyio.sleep(2 * LIMIT_S)
+        await stage.desk.answer(LOCAL_TENANT, pending, Answer(is_approved=True), "owner")
+        assert (await stage.service.wait(LOCAL_TENANT, follower.run, 4)).status == "completed"
+        assert stage.service.live == 0
+
+
+async def test_while_one_child_works_its_parent_does_not_idle() -> None:
+    async with live_stage(AgentSettings(live_runs=1)) as stage:
+        stage.children.spawner = Spawner(stage, tools=(hub_tool(approval="always"),))
+        hold = Hold()
+        pieces = tuple(
+            ToolCallDelta(index=index, id=f"call_{index}", name=name, arguments='{"task": "find it"}')
+            for index, name in enumerate(("ask_helper", "ask_worker"))
+        )
+        both: Sequence[Step] = [Delta(tool_calls=pieces), Ended(reason="tool_calls", usage=Usage())]
+        scripts: dict[str, Sequence[Step]] = {"You are helper.": calling("say"), "You are worker.": [hold]}
+        stage.pool.play(lambda request, index: scripts.get(str(request.messages[0].content), both))
+        limits = Limits(seconds=LIMIT_S)
+        follower = await stage.start("go", ask("helper"), ask("worker"), new=BACKGROUND, limits=limits)
+        await _asked(stage)
+        await hold.is_reached.wait()
+        assert stage.service.live == 1
+        stage.clock.advance(500.0)
+        record = await stage.service.wait(LOCAL_TENANT, follower.run, 4)
+        assert (record.status, record.reason) == ("incomplete", "seconds")
+
+
+async def _asked(stage: LiveStage) -> ApprovalId:
+    while not (pending := stage.desk.list_approvals(LOCAL_TENANT, "pending")):  # noqa: ASYNC110 - the desk tells runs
+        await anyio.sleep(0.01)
+    await anyio.wait_all_tasks_blocked()
+    return pending[0].id

@@ -1,5 +1,7 @@
 """The time of a run: what persons take is not counted."""
 
+from math import inf
+
 from runtime.core.agents.items import Answered
 from runtime.core.agents.plans import Plan
 from runtime.core.agents.steps import (
@@ -11,21 +13,26 @@ from runtime.core.agents.steps import (
     TurnBegun,
     TurnEnded,
 )
-from runtime.core.agents.stopwatch import Stopwatch, worked_s
+from runtime.core.agents.stopwatch import Stopwatch, waits, worked_s
 from runtime.core.gate.principals import OWNER
 from runtime.core.ids import ModelId
 from runtime.core.messages import Usage
+from tests.kit.clock import FakeClock
 
 
 def test_a_held_stopwatch_counts_nothing() -> None:
-    watch = Stopwatch(10.0, 2.0)
-    assert watch.spent_s(13.0) == 5.0
-    watch.hold(13.0)
+    clock = FakeClock()
+    watch = Stopwatch(clock, 2.0)
+    clock.advance(3.0)
+    assert watch.spent_s == 5.0
+    watch.hold()
     assert watch.is_held
-    assert watch.spent_s(99.0) == 5.0
-    watch.go_on(100.0)
-    watch.go_on(200.0)
-    assert watch.spent_s(101.0) == 6.0
+    clock.advance(86.0)
+    assert watch.spent_s == 5.0
+    watch.go_on()
+    watch.go_on()
+    clock.advance(1.0)
+    assert watch.spent_s == 6.0
 
 
 def test_steps_tell_how_long_a_run_was_at_work() -> None:
@@ -39,3 +46,24 @@ def test_steps_tell_how_long_a_run_was_at_work() -> None:
         CallEnded(at=5002.0, result=Answered(id="res_1", call_id="a")),
     ]
     assert worked_s(steps) == 13.0
+
+
+def test_waits_of_runs_below_are_not_counted_twice_nor_beyond_what_is_told() -> None:
+    plan = Plan(principal=OWNER, models=(ModelId("m"),))
+    steps: list[AnyStep] = [
+        RunOpened(at=0.0, plan=plan, input=()),
+        TurnBegun(at=10.0, turn=0, model=ModelId("m"), prompt_items=1),
+        CallBegun(at=20.0, call_id="child"),
+        CallAsked(at=30.0, call_id="own"),
+        CallBegun(at=50.0, call_id="own"),
+        CallEnded(at=100.0, result=Answered(id="res_1", call_id="child")),
+    ]
+    assert waits(steps) == [(30.0, 50.0)]
+    assert worked_s(steps, [(40.0, 70.0), (25.0, 35.0)]) == 90.0 - 45.0
+    assert worked_s(steps, [(90.0, inf)]) == 90.0 - 20.0 - 10.0
+
+
+def test_a_wait_that_is_not_over_has_no_end() -> None:
+    asked: list[AnyStep] = [CallAsked(at=3.0, call_id="a"), CallBegun(at=4.0, call_id="b")]
+    assert waits(asked) == [(3.0, inf)]
+    assert worked_s(asked) == 0.0
