@@ -47,7 +47,7 @@ from runtime.core.agents.steps import (
     TurnEnded,
 )
 from runtime.core.errors import Fault
-from runtime.core.messages import Began, Delta, Ended, Output, ToolCallDelta
+from runtime.core.messages import Began, Delta, Ended, Output, ToolCallDelta, Usage
 
 _UNKNOWN = Fault(code="engine_failed", message="What broke was not recorded.")
 _NO_MODEL = Fault(code="model_broken", message="Why the model could not be had was not recorded.")
@@ -112,7 +112,7 @@ class _Replay:
         if isinstance(told, Gave) and isinstance(told.output, Ended):
             step = self._steps[len(self._done)]
             if isinstance(step, TurnEnded):
-                for output in _outputs(step.items):
+                for output in _outputs(step.items, step.usage):
                     yield Gave(turn=told.turn, output=output)
         yield told
 
@@ -184,7 +184,12 @@ class _Replay:
         begun = self._machine.state.turn
         if isinstance(following, TurnBegun) and begun is not None:
             is_shorter = following.prompt_items < begun.prompt_items
-            return self._refused(_TOO_LONG) if is_shorter else self._restart(step)
+            has_given = step.usage.total_tokens > 0  # else the server may have been killed
+            if has_given:
+                self._give(step)
+            if is_shorter or has_given:
+                return self._refused(_TOO_LONG if is_shorter else _UNKNOWN)
+            return self._restart(step)
 
         self._give(step)
         if isinstance(following, PlanChanged):
@@ -196,7 +201,7 @@ class _Replay:
         return Gave(turn=step.turn, output=Ended(reason="cancelled", usage=step.usage))
 
     def _give(self, step: TurnEnded) -> None:
-        for output in _outputs(step.items):
+        for output in _outputs(step.items, step.usage):
             self._hear(Gave(turn=step.turn, output=output), step.at)
 
     def _restart(self, broken: TurnEnded | None = None) -> AnyTold:
@@ -274,16 +279,17 @@ def _prefix(item: AnyItem) -> str:
     return item.id.partition("_")[0] + "_"
 
 
-def _outputs(items: Sequence[AnyItem]) -> Iterator[Output]:
-    """Return what a model must have given for these items."""
-    yield Began(prompt_tokens=0)
+def _outputs(items: Sequence[AnyItem], usage: Usage) -> Iterator[Output]:
+    """Return what a model must have given for these items; the first piece counts for all tokens."""
+    yield Began(prompt_tokens=usage.prompt_tokens)
+    yield Delta(tokens=usage.completion_tokens)
     calls = 0
     for item in items:
         match item:
             case Said():
-                yield Delta(text=item.text)
+                yield Delta(text=item.text, tokens=0)
             case Thought():
-                yield Delta(reasoning=item.text)
+                yield Delta(reasoning=item.text, tokens=0)
             case Called():
                 piece = ToolCallDelta(
                     index=calls,
@@ -293,7 +299,7 @@ def _outputs(items: Sequence[AnyItem]) -> Iterator[Output]:
                     type="custom" if item.form == "custom" else "function",
                 )
                 calls += 1
-                yield Delta(tool_calls=(piece,))
+                yield Delta(tool_calls=(piece,), tokens=0)
             case _:
                 pass
 

@@ -53,6 +53,8 @@ class Turns:
         self._is_held = False
         """Whether readers hear of this turn only after it was judged, if at all."""
         self._held: list[AnyHappening] = []
+        self._seen = Usage()
+        """What the turn has taken so far, as far as its pieces tell."""
 
     @property
     def is_open(self) -> bool:
@@ -73,6 +75,7 @@ class Turns:
         ledger.store(turn)
         self._is_held = purpose == "answer" and state.plan.reflects and not state.is_judged
         self._held = []
+        self._seen = Usage()
         cite = citer_of(sources_of(state))
         self._writer = TurnWriter(state.plan, len(state.places), ledger.mint, state.calls, cite)
         ledger.order(Generate(turn=turn.turn, request=self._request(purpose)))
@@ -84,16 +87,19 @@ class Turns:
             return None
 
         match told.output:
-            case Began():
+            case Began(prompt_tokens=tokens):
+                self._seen = msgspec.structs.replace(self._seen, prompt_tokens=tokens)
                 self._opened(turn, told.output)
-            case Delta():
+            case Delta(tokens=tokens):
+                tokens += self._seen.completion_tokens
+                self._seen = msgspec.structs.replace(self._seen, completion_tokens=tokens)
                 if not self.is_stopping and not self._is_repeating:
                     self._grown(turn, writer.hear(told.output))
                     self._watch(turn, writer)
             case Ended():
                 return self._ended(turn, writer, told.output)
             case Broke() if self._is_repeating and not self.is_stopping:
-                return self._ended(turn, writer, Ended(reason="cancelled", usage=Usage()))
+                return self._ended(turn, writer, Ended(reason="cancelled", usage=self._seen))
             case Broke():
                 return self.broke(told.turn, told.output.fault)
             case _:
@@ -107,10 +113,10 @@ class Turns:
             return None
 
         if self.is_stopping:
-            return self._abandon(turn, Usage(), Outcome("stopped"))
+            return self._abandon(turn, self._seen, Outcome("stopped"))
 
         has_shown = self._writer.has_begun and not self._is_unseen(turn)
-        return self._abandon(turn, Usage(), Outcome("broke", fault, has_shown))
+        return self._abandon(turn, self._seen, Outcome("broke", fault, has_shown))
 
     def stop(self) -> None:
         """Want the turn given up; its end still comes."""
@@ -123,7 +129,7 @@ class Turns:
         """End the turn without waiting for the model any longer."""
         turn = self._ledger.state.turn
         if turn is not None and self._writer is not None:
-            self._abandon(turn, Usage(), Outcome("stopped"))
+            self._abandon(turn, self._seen, Outcome("stopped"))
 
     def _request(self, purpose: TurnPurpose) -> ChatRequest:
         state = self._ledger.state
@@ -161,8 +167,9 @@ class Turns:
 
     def _ended(self, turn: TurnBegun, writer: TurnWriter, ended: Ended) -> Outcome:
         is_repeating = self._is_repeating and not self.is_stopping
+        usage = ended.usage if ended.usage.total_tokens else self._seen
         if self.is_stopping or (ended.reason == "cancelled" and not is_repeating):
-            return self._abandon(turn, ended.usage, Outcome("stopped"))
+            return self._abandon(turn, usage, Outcome("stopped"))
 
         reason = "length" if is_repeating else ended.reason
         is_cut = reason == "length"
@@ -171,13 +178,13 @@ class Turns:
         is_draft = (
             self._is_held and not is_cut and not any(isinstance(each, Called | Wanted) for each in items)
         )
-        self._close(turn, items, ended.usage, reason, is_draft=is_draft)
+        self._close(turn, items, usage, reason, is_draft=is_draft)
         if turn.purpose != "answer":
             return Outcome("given")
 
         if not is_draft:
             self._ledger.tell(*self._held, *happenings)
-        self._ledger.tell(TurnClosed(turn=turn.turn, usage=ended.usage))
+        self._ledger.tell(TurnClosed(turn=turn.turn, usage=usage))
         if is_repeating:
             return Outcome("repeated")
 

@@ -1,5 +1,6 @@
 """Repetition: a model that goes round in circles is stopped, and what is only alike goes through."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +78,20 @@ def test_an_agents_turn_that_repeats_itself_is_stopped_and_the_run_says_why() ->
     (said,) = turn.items
     assert isinstance(said, Said)
     assert (said.text, said.status) == (ENOUGH, "incomplete")
+
+
+@pytest.mark.parametrize("ending", ["cancelled", "broke"])
+def test_a_turn_whose_end_tells_no_usage_counts_what_its_pieces_told(ending: str) -> None:
+    stage = Stage(plan_of(agent="clerk"))
+
+    stage.begin()
+    stage.give(Began(prompt_tokens=10), Delta(text=ENOUGH, tokens=4), Delta(text="more", tokens=2))
+    if ending == "broke":
+        stage.give(Broke(fault=Fault(code="engine_failed", message="gone")))
+    else:
+        stage.give(Ended(reason="cancelled", usage=Usage()))
+
+    assert stage.machine.record.usage == Usage(prompt_tokens=10, completion_tokens=6)
 
 
 def test_a_model_that_breaks_while_it_is_stopped_ends_the_run_all_the_same() -> None:

@@ -13,11 +13,11 @@ from runtime.core.agents.plans import Limits
 from runtime.core.agents.replaying import replay_steps
 from runtime.core.agents.steps import AnyStep, CallBegun, CallEnded, RunOpened, TurnBegun, TurnEnded
 from runtime.core.agents.tool_search import find_tools
-from runtime.core.errors import Conflict, Fault, RequestInvalid
+from runtime.core.errors import Conflict, Fault, FaultCode, RequestInvalid
 from runtime.core.gate.principals import OWNER
 from runtime.core.gate.words import Answer
 from runtime.core.ids import LOCAL_TENANT, RunId
-from runtime.core.messages import Broke, Delta, Ended, ToolCallDelta, Usage
+from runtime.core.messages import Began, Broke, Delta, Ended, ToolCallDelta, Usage
 from runtime.core.tools import Asked, Caller, Progressed, TextContent, ToolResult
 from tests.kit.agents_live import (
     BACKGROUND,
@@ -148,6 +148,28 @@ async def test_a_failed_run_is_lived_again() -> None:
         follower = await stage.start("go", new=BACKGROUND)
         await read_all(follower)
         assert (await stage.record(follower.run)).status == "failed"
+        await assert_same(stage, follower.run)
+
+
+@pytest.mark.parametrize("code", ["engine_failed", "context_length_exceeded"])
+async def test_what_a_model_gave_before_it_broke_is_counted_and_lived_again(code: FaultCode) -> None:
+    broken: list[Step] = [
+        Began(prompt_tokens=7),
+        Delta(text="half", tokens=3),
+        Broke(fault=Fault(code=code, message="gone")),
+    ]
+    async with live_stage() as stage:
+        scripts = iter([broken, saying("whole")])
+        stage.pool.play(lambda request, index: next(scripts))
+        history = [said(f"{each} " * 20) for each in range(4)]
+        new = {**BACKGROUND, "context": tuple(history)}
+        follower = await stage.start("go", new=new, agent="clerk", door="api")
+        await read_all(follower)
+        record = await stage.record(follower.run)
+        assert record.status == "completed"
+        turns = [each for each in await stage.steps(follower.run) if isinstance(each, TurnEnded)]
+        assert [each.usage.total_tokens for each in turns] == [10, 6]
+        assert record.usage.total_tokens == 16
         await assert_same(stage, follower.run)
 
 
