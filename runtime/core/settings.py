@@ -177,6 +177,8 @@ class McpOAuth(msgspec.Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     client_secret: str | None = None
     """By reference: `${VAR}`."""
+    private_key_file: str | None = None
+    """A key in PEM that signs in place of a secret (`private_key_jwt`). Relative paths start at the home."""
     issuer: str | None = None
     """Whose credentials they are; needed with `client_credentials`."""
     scopes: tuple[str, ...] = ()

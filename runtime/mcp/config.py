@@ -45,6 +45,7 @@ _OAUTH = {
     "grant": "grant",
     "clientId": "client_id",
     "clientSecret": "client_secret",
+    "privateKeyFile": "private_key_file",
     "issuer": "issuer",
     "scopes": "scopes",
     "clientMetadataUrl": "client_metadata_url",
@@ -251,7 +252,10 @@ def checked(entry: ServerEntry) -> ServerEntry:
     elif (config.type == "stdio") != bool(config.command) and config.type is not None:
         fault = f"type: '{config.type}' does not go with '{'command' if config.command else 'url'}'"
     elif _lacks_credentials(config):
-        fault = "oauth: the grant client_credentials needs clientId, clientSecret and issuer"
+        fault = (
+            "oauth: the grant client_credentials needs clientId, issuer, and one of clientSecret and "
+            "privateKeyFile"
+        )
     elif not entry.name.strip():
         fault = "a server needs a name"
     return msgspec.structs.replace(entry, fault=f"{entry.origin}: {entry.name}: {fault}.") if fault else entry
@@ -261,4 +265,5 @@ def _lacks_credentials(config: McpServer) -> bool:
     oauth = config.oauth
     if oauth is None or oauth.grant == "authorization_code":
         return False
-    return not (oauth.client_id and oauth.client_secret and oauth.issuer)
+    has_one = bool(oauth.client_secret) != bool(oauth.private_key_file)
+    return not (oauth.client_id and has_one and oauth.issuer)

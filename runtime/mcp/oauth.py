@@ -10,7 +10,11 @@ import anyio
 import anyio.to_thread
 import httpx2
 from mcp.client.auth import OAuthClientProvider
-from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
+from mcp.client.auth.extensions.client_credentials import (
+    ClientCredentialsOAuthProvider,
+    PrivateKeyJWTOAuthProvider,
+    SignedJWTParameters,
+)
 from mcp.shared.auth import (
     AuthorizationCodeResult,
     OAuthClientInformationFull,
@@ -20,6 +24,7 @@ from mcp.shared.auth import (
 from pydantic import AnyUrl
 
 from runtime.core.settings import McpOAuth
+from runtime.mcp.client_keys import KeyUnusable, read_client_key
 from runtime.mcp.config import ConfigInvalid, ServerEntry
 from runtime.mcp.variables import VariableMissing, expand
 from runtime.mcp.vault import Kept, Vault
@@ -117,14 +122,7 @@ async def find_auth(
     """
     told = entry.config.oauth
     if told is not None and told.grant == "client_credentials":
-        return ClientCredentialsOAuthProvider(
-            url,
-            _Storage(vault, entry, url, None),
-            client_id=_resolve(entry, "clientId", told.client_id, environment),
-            client_secret=_resolve(entry, "clientSecret", told.client_secret, environment),
-            scope=" ".join(told.scopes) or None,
-            issuer=told.issuer,
-        )
+        return await _own_credentials(entry, told, url, vault, environment)
     kept = await anyio.to_thread.run_sync(vault.find, entry.name, url)
     if login is None and kept.tokens is None:
         return None
@@ -151,6 +149,38 @@ async def find_auth(
         redirect_handler=login.redirect if login else _refuse(entry),
         callback_handler=login.result if login else None,
         client_metadata_url=told.client_metadata_url,
+    )
+
+
+async def _own_credentials(
+    entry: ServerEntry, told: McpOAuth, url: str, vault: Vault, environment: Mapping[str, str]
+) -> httpx2.Auth:
+    """Return what logs Lar in as itself, by a secret or by its signature. Raises ConfigInvalid."""
+    storage = _Storage(vault, entry, url, None)
+    client_id = _resolve(entry, "clientId", told.client_id, environment)
+    scope = " ".join(told.scopes) or None
+    if told.private_key_file is None:
+        secret = _resolve(entry, "clientSecret", told.client_secret, environment)
+        return ClientCredentialsOAuthProvider(
+            url, storage, client_id=client_id, client_secret=secret, scope=scope, issuer=told.issuer
+        )
+
+    path = _resolve(entry, "privateKeyFile", told.private_key_file, environment)
+    try:
+        key = await anyio.to_thread.run_sync(read_client_key, vault.home, path)
+    except KeyUnusable as problem:
+        message = f"{entry.origin}: {entry.name}: oauth.privateKeyFile: {problem}."
+        raise ConfigInvalid(message) from problem
+    signed = SignedJWTParameters(
+        issuer=client_id, subject=client_id, signing_key=key.pem, signing_algorithm=key.algorithm
+    )
+    return PrivateKeyJWTOAuthProvider(
+        url,
+        storage,
+        client_id=client_id,
+        assertion_provider=signed.create_assertion_provider(),
+        scope=scope,
+        issuer=told.issuer,
     )
 
 

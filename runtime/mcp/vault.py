@@ -63,6 +63,8 @@ class Vault:
     """The kept tokens."""
 
     def __init__(self, home: Path) -> None:
+        self.home = home
+        """Where relative paths of definitions begin."""
         self._path = home / TOKENS_FILE
         self._place = KeyPlace(self._path, home / KEY_FILE, "log in again")
         self._lock = threading.Lock()

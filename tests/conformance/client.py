@@ -204,7 +204,8 @@ async def auth(url: str, scenario: Scenario, home: Path) -> httpx2.Auth | None:
         return None
 
     known = McpOAuth(
-        grant="client_credentials" if "client-credentials-basic" in scenario.name else "authorization_code",
+        grant="client_credentials" if "client-credentials-" in scenario.name else "authorization_code",
+        private_key_file=_key_file(home, scenario),
         client_id=scenario.context.get("client_id"),
         client_secret=scenario.context.get("client_secret"),
         issuer=scenario.context.get("issuer"),
@@ -212,3 +213,13 @@ async def auth(url: str, scenario: Scenario, home: Path) -> httpx2.Auth | None:
     )
     entry = ServerEntry(name="suite", origin="the suite", config=McpServer(url=url, oauth=known))
     return await find_auth(entry, url, Vault(home), {}, CALLBACK, Browser("suite"))
+
+
+def _key_file(home: Path, scenario: Scenario) -> str | None:
+    """Return where the key lies that the scenario gives; None where it gives none."""
+    pem = scenario.context.get("private_key_pem")
+    if pem is None:
+        return None
+    path = home / "client.pem"
+    path.write_text(pem)
+    return str(path)

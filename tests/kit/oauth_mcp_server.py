@@ -1,6 +1,7 @@
-"""A protected MCP server and its authorization server in one: `oauth_mcp_server.py PORT`.
+"""A protected MCP server and its authorization server in one: `oauth_mcp_server.py PORT PUBLIC_KEY_FILE`.
 
-It registers clients, sends browsers straight back with a code (PKCE, RFC 9207), and knows both grants.
+It registers clients, sends browsers straight back with a code (PKCE, RFC 9207), and knows both grants. The
+robot tells its secret, or signs with the key whose other half lies in the file (RFC 7523).
 """
 
 import base64
@@ -8,9 +9,11 @@ import hashlib
 import secrets
 import sys
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import jwt
 from mcp.server import MCPServer
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
@@ -19,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 PORT = int(sys.argv[1])
+ROBOT_KEY = Path(sys.argv[2]).read_text()
 BASE = f"http://127.0.0.1:{PORT}"
 ISSUER = f"{BASE}/"
 """As the SDK's own metadata of the resource write it."""
@@ -62,7 +66,13 @@ async def metadata(request: Request) -> Response:
             "response_types_supported": ["code"],
             "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
             "code_challenge_methods_supported": ["S256"],
-            "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": [
+                "none",
+                "client_secret_basic",
+                "client_secret_post",
+                "private_key_jwt",
+            ],
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
             "scopes_supported": ["use"],
             "authorization_response_iss_parameter_supported": True,
         }
@@ -92,7 +102,9 @@ async def authorize(request: Request) -> Response:
 @server.custom_route("/token", ["POST"])  # type: ignore[untyped-decorator]  # of the SDK
 async def token(request: Request) -> Response:
     form = {name: str(value) for name, value in (await request.form()).items()}
-    if form["grant_type"] == "client_credentials":
+    if "client_assertion" in form:
+        is_known = is_robot(form["client_assertion"])
+    elif form["grant_type"] == "client_credentials":
         basic = request.headers.get("authorization", "").removeprefix("Basic ")
         is_known = base64.b64decode(basic) == b"robot:robot-secret"
     else:
@@ -105,6 +117,14 @@ async def token(request: Request) -> Response:
     made = secrets.token_hex(16)
     TOKENS.add(made)
     return JSONResponse({"access_token": made, "token_type": "Bearer", "expires_in": 600, "scope": "use"})
+
+
+def is_robot(assertion: str) -> bool:
+    try:
+        told = jwt.decode(assertion, ROBOT_KEY, algorithms=["ES256"], audience=ISSUER)
+    except jwt.InvalidTokenError:
+        return False
+    return bool(told["iss"] == told["sub"] == "robot")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """OAuth against a real authorization server: a person's login, credentials of Lar's own, and kept tokens."""
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from runtime.core.errors import Conflict, NotFound
 from runtime.core.settings import McpOAuth, McpServer
@@ -22,12 +25,27 @@ SCRIPT = str(Path(__file__).parents[1] / "kit" / "oauth_mcp_server.py")
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the robot's key, its public half, and the key of somebody else (`other.pem`)."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("robot", "other"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (folder / f"{name}.pem").write_bytes(pem)
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (folder / f"{name}.pub").write_bytes(public)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(keys: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, SCRIPT, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, SCRIPT, str(port), str(keys / "robot.pub")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         deadline = time.monotonic() + 30
@@ -104,6 +122,32 @@ async def test_wrong_credentials_are_told(
         status = await stage.hub.test("far")
     assert "invalid_grant" in status.fault
     assert "guessed" not in status.fault
+
+
+@pytest.mark.parametrize("name", ["robot.pem", "other.pem"])
+async def test_a_key_of_lars_own_signs_in_place_of_a_secret(
+    address: str, keys: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copy(keys / name, tmp_path / "own.pem")
+    oauth = McpOAuth(
+        grant="client_credentials", client_id="robot", private_key_file="own.pem", issuer=f"{address}/"
+    )
+    server = McpServer(url=f"{address}/mcp", trust=True, oauth=oauth)
+    async with open_stage(tmp_path, {"far": server}) as stage:
+        if name == "robot.pem":
+            assert await stage.say("mcp__far__echo", text="in") == "in"
+        else:
+            assert "invalid_grant" in (await stage.hub.test("far")).fault
+
+
+async def test_a_key_that_cannot_sign_is_told_with_its_field(address: str, tmp_path: Path) -> None:
+    oauth = McpOAuth(
+        grant="client_credentials", client_id="robot", private_key_file="none.pem", issuer=f"{address}/"
+    )
+    async with open_stage(tmp_path, {"far": McpServer(url=f"{address}/mcp", oauth=oauth)}) as stage:
+        fault = (await stage.hub.test("far")).fault
+    assert "oauth.privateKeyFile" in fault
+    assert "none.pem' cannot be read (No such file or directory)" in fault
 
 
 async def test_a_local_server_has_no_login(tmp_path: Path) -> None:

@@ -87,6 +87,22 @@ def test_our_own_keys_are_read() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "is_enough"),
+    [
+        (("clientSecret",), True),
+        (("privateKeyFile",), True),
+        (("clientSecret", "privateKeyFile"), False),
+        ((), False),
+    ],
+)
+def test_credentials_of_lars_own_are_a_secret_or_a_key(given: tuple[str, ...], is_enough: bool) -> None:
+    oauth = {"grant": "client_credentials", "clientId": "robot", "issuer": "https://login.example"}
+    told = fault({"url": "https://far.example/mcp", "oauth": oauth | dict.fromkeys(given, "x")})
+    assert (told == "") == is_enough
+    assert is_enough or "one of clientSecret and privateKeyFile" in told
+
+
+@pytest.mark.parametrize(
     ("entry", "said"),
     [
         ({}, "mcp.json: mine: it needs 'command' for a local server, or 'url' for a remote one."),
