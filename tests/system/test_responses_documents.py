@@ -92,6 +92,21 @@ def test_a_link_that_the_settings_grant_is_followed(server: RunningServer, site:
     assert _WORDS in heard(server, made)
 
 
+def test_a_conversation_keeps_what_stands_behind_a_link(server: RunningServer, site: str) -> None:
+    part: Any = {"type": "input_file", "file_url": f"{site}/velm.pdf"}
+    item: Any = {"type": "message", "role": "user", "content": [part]}
+    with server.openai() as client:
+        kept = client.conversations.create(items=[item])
+        made = client.responses.create(model="scripted", input="What is it?", conversation=kept.id)
+
+        assert _WORDS in heard(server, made)
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.conversations.items.create(
+                kept.id, items=[item, item | {"content": [part | {"file_url": f"{site}/none.pdf"}]}]
+            )
+        assert refused.value.param == "items[1].content[0].file_url"
+
+
 def test_links_into_private_networks_and_to_nowhere_are_refused_with_cause_and_fix(
     server: RunningServer, site: str
 ) -> None:

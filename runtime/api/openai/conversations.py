@@ -11,18 +11,17 @@ from aiohttp import web
 
 from runtime.api.agents.reach import agents_of
 from runtime.api.bodies import read_body
-from runtime.api.deps import DEPS
+from runtime.api.deps import DEPS, PRINCIPAL
 from runtime.api.errors import Refused, invalid, not_found
 from runtime.api.openai.paging import DEFAULT_LIMIT, MAX_LIMIT, page_of
 from runtime.api.query import QueryString
-from runtime.api.reach import Entry, json_answer, recall_of, tenant_of
+from runtime.api.reach import Entry, json_answer, tenant_of
 from runtime.api.responses.body import Metadata, Open
-from runtime.api.responses.files_in import InputFiles
-from runtime.api.responses.items_in import Outside, read_input
+from runtime.api.responses.items_in import read_input
 from runtime.api.responses.items_out import ItemWords, Wired, paired
+from runtime.api.responses.outside import outside_of
 from runtime.api.responses.parts import parts_of
 from runtime.api.responses.reach import INCLUDE_NAMES, include_of
-from runtime.api.responses.stored import StoredRunItems
 from runtime.core.agents.items import Answered, AnyItem, Called
 from runtime.core.agents.ports import Session
 from runtime.core.errors import NotFound
@@ -150,14 +149,7 @@ async def _read(request: web.Request, given: list[dict[str, Any]]) -> list[AnyIt
     if not given:
         return []
 
-    parts, tenant = parts_of(request), tenant_of(request)
-    files = None if request.app[DEPS].recall is None else recall_of(request).files
-    outside = Outside(
-        tenant=tenant,
-        files=InputFiles(files, tenant, parts.read_text),
-        stored=StoredRunItems(agents_of(request).runs, parts.places),
-        sealer=parts.sealer,
-    )
+    outside = outside_of(request.app[DEPS], parts_of(request), agents_of(request), request[PRINCIPAL])
     try:
         return (await read_input(given, outside)).items
     except Refused as refused:

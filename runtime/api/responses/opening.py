@@ -15,7 +15,6 @@ from aiohttp import web
 
 from runtime.api.agents.reach import agents_of
 from runtime.api.chosen import choose_model
-from runtime.api.deps import gate_of
 from runtime.api.errors import Refused, invalid, unsupported
 from runtime.api.responses.body import CreateBody
 from runtime.api.responses.errors import (
@@ -25,11 +24,10 @@ from runtime.api.responses.errors import (
     previous_not_found,
     unreachable,
 )
-from runtime.api.responses.files_in import InputFiles
-from runtime.api.responses.items_in import Outside, check_pairs
+from runtime.api.responses.items_in import check_pairs
 from runtime.api.responses.items_out import ItemWords
-from runtime.api.responses.links_in import follow_links
 from runtime.api.responses.object import ResponseFace, echo_of, run_id
+from runtime.api.responses.outside import outside_of
 from runtime.api.responses.parts import Hosted, ResponseParts, parts_of
 from runtime.api.responses.request import (
     Asked,
@@ -42,7 +40,6 @@ from runtime.api.responses.request import (
     plan_shaper,
     read_request,
 )
-from runtime.api.responses.stored import StoredRunItems
 from runtime.api.runs import Asker, asker_of
 from runtime.core.agents.fold import opening_record
 from runtime.core.agents.items import AnyItem
@@ -52,9 +49,7 @@ from runtime.core.agents.ports import NewRun, RunFollower
 from runtime.core.agents.starting import Wish
 from runtime.core.agents.steps import TERMINAL, RunOpened, RunRecord
 from runtime.core.errors import NotFound
-from runtime.core.guarding.recall import guard
 from runtime.core.ids import ModelId, RunId
-from runtime.core.tools import Caller
 
 TRIGGER = "responses"
 """What the record of a run says that came through these routes."""
@@ -223,18 +218,7 @@ class Opener:
         return context_of(steps)
 
     async def _read(self, body: CreateBody, before: Sequence[AnyItem]) -> Asked:
-        files, fetch, gate = None, None, gate_of(self._deps)
-        if self._deps.recall is not None:
-            caller = Caller(principal=self._principal, door="api")
-            files = guard(self._deps.recall, gate, caller).files
-        if self._parts.fetcher is not None:
-            fetch = follow_links(self._parts.fetcher, gate, self._principal)
-        outside = Outside(
-            tenant=self._tenant,
-            files=InputFiles(files, self._tenant, self._parts.read_text, fetch),
-            stored=StoredRunItems(self._agents.runs, self._parts.places, before),
-            sealer=self._parts.sealer,
-        )
+        outside = outside_of(self._deps, self._parts, self._agents, self._principal, before)
         return await read_request(body, outside, self._parts.prompts)
 
     async def _said_in(self, session: str) -> Sequence[AnyItem]:
