@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from tests.kit.documents import pdf
+from tests.kit.eye_gguf import png
 from tests.kit.server import RunningServer, running_server
 
 _WORDS = "The harbour of Velm has nine piers."
@@ -24,10 +25,11 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve two documents on this machine; yield the address."""
+    """Serve two documents and a picture on this machine; yield the address."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "velm.pdf").write_bytes(pdf([_WORDS]))
     (folder / "velm.txt").write_text(_WORDS)
+    (folder / "red.png").write_bytes(png((255, 0, 0)))
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -90,6 +92,21 @@ def test_a_link_that_the_settings_grant_is_followed(server: RunningServer, site:
 
     assert made.status == "completed"
     assert _WORDS in heard(server, made)
+
+
+def test_a_linked_picture_is_fetched_and_shown_by_its_link(server: RunningServer, site: str) -> None:
+    part: Any = {"type": "input_image", "image_url": f"{site}/red.png"}
+    item: Any = {"role": "user", "content": [{"type": "input_text", "text": "What is it?"}, part]}
+    with server.openai() as client:
+        made = client.responses.create(model="scripted", input=[item])
+        (said,) = client.responses.input_items.list(made.id).data
+        assert made.status == "completed"
+        assert said.to_dict()["content"][1]["image_url"] == f"{site}/red.png"  # type: ignore[index]  # a dict
+
+        part["image_url"] = f"{site}/velm.txt"
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.responses.create(model="scripted", input=[item])
+        assert refused.value.code == "invalid_image_format"
 
 
 def test_a_conversation_keeps_what_stands_behind_a_link(server: RunningServer, site: str) -> None:

@@ -1,6 +1,6 @@
 """Files within a request: stored ones by their id, others as data URLs; what a model reads of them is text.
 
-Links to documents are fetched by `links_in`, under the perimeter and the policies; links to pictures are not.
+Links are fetched by `links_in`, under the perimeter and the policies.
 """
 
 import base64
@@ -31,6 +31,7 @@ FetchLink = Callable[[str, Path], Awaitable[Fetched | Fault]]
 DOCUMENT_LIMIT_BYTES = 50 * 1024 * 1024
 """Of one document, as OpenAI's; the whole body is bounded by server.max_body_bytes."""
 
+_LINK = re.compile(r"https?:", re.IGNORECASE)
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*;base64,", re.IGNORECASE)
 _HEAD_CHARS = 300
 _NAME_CHARS = 100
@@ -53,8 +54,11 @@ class InputFiles:
         self._read_text = read_text
 
     async def picture(self, part: InputImage | Screenshot, path: str) -> Picture:
-        """Return a picture: its bytes from a data URL, or the id of a file that holds one. Raises Refused."""
+        """Return a picture: its bytes from a URL, or the id of a file that holds one. Raises Refused."""
         detail = (part.detail if isinstance(part, InputImage) else None) or "auto"
+        if part.image_url is not None and self._fetch is not None and _LINK.match(part.image_url):
+            return await self._linked_picture(self._fetch, part.image_url, f"{path}.image_url", detail)
+
         if part.image_url is not None:
             return Picture(data=image_of_url(part.image_url, f"{path}.image_url").data, detail=detail)
 
@@ -166,6 +170,19 @@ class InputFiles:
             else:
                 text = await self._read(fetched.body, name, fetched.media_type or None, param)
         return Document(filename=name, url=url, text=text)
+
+    async def _linked_picture(self, fetch: FetchLink, url: str, param: str, detail: str) -> Picture:
+        async with anyio.TemporaryDirectory() as folder:
+            fetched = await fetch(url, Path(folder))
+            if isinstance(fetched, Fault):
+                message = (
+                    f"'{param}' cannot be fetched: {fetched.message} "
+                    "Or send the picture itself, as 'data:image/png;base64,…'."
+                )
+                raise invalid(message, param, code="failed_to_download_image")
+            assert fetched.body is not None
+            content = await anyio.Path(fetched.body).read_bytes()
+        return Picture(data=image_of_bytes(content, param).data, url=url, detail=detail)
 
     async def _read(self, path: Path, name: str, media_type: str | None, param: str) -> str:
         if self._read_text is None:

@@ -1,4 +1,4 @@
-"""Links to documents in requests: fetched for whoever may use the server, if policies and perimeter let it.
+"""Links to documents and pictures in requests: fetched if the policies let the asker, and the perimeter.
 
 Never to this machine or a private network that the settings do not grant; never more than a document may
 have. Nothing is kept.
@@ -20,7 +20,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def follow_links(fetcher: Fetcher, gate: Gate | None, principal: Principal) -> FetchLink:
-    """Return what fetches documents on behalf of a principal."""
+    """Return what fetches links on behalf of a principal."""
 
     async def fetch(url: str, folder: Path) -> Fetched | Fault:
         place = _place_of(url)

@@ -1,4 +1,4 @@
-"""Links to documents: what is asked before one is followed, and what comes of it."""
+"""Links to documents and pictures: what is asked before one is followed, and what comes of it."""
 
 from pathlib import Path
 
@@ -7,12 +7,14 @@ import pytest
 
 from runtime.api.errors import Refused
 from runtime.api.responses.files_in import InputFiles
-from runtime.api.responses.item_bodies import InputFile
+from runtime.api.responses.item_bodies import InputFile, InputImage
 from runtime.api.responses.links_in import follow_links
+from runtime.core.agents.items import Picture
 from runtime.core.fetching import Fetched, FetchFault, FetchRequest
 from runtime.core.gate.principals import OWNER
 from runtime.core.gate.words import Question, Ruling
 from runtime.core.ids import LOCAL_TENANT
+from tests.kit.eye_gguf import png
 
 
 class FakePlaces:
@@ -60,6 +62,38 @@ async def test_a_link_that_may_be_followed_becomes_a_document_with_its_text() ->
     assert getattr(document, "url", "") == "https://x.org/a.txt"
     [question] = gate.asked
     assert (question.action, question.resource.id) == ("connect", "x.org:443")
+
+
+async def _picture(places: FakePlaces, gate: FakeGate, url: str = "https://x.org/a.png") -> Picture:
+    fetch = follow_links(places, gate, OWNER)  # type: ignore[arg-type]  # as much of both as is asked
+    return await InputFiles(None, LOCAL_TENANT, None, fetch).picture(InputImage(image_url=url), "p")
+
+
+async def test_a_link_that_may_be_followed_becomes_a_picture_that_is_shown_by_its_link() -> None:
+    content = png((255, 0, 0))
+
+    picture = await _picture(FakePlaces(content), FakeGate(), "HTTPS://x.org/a.png")
+
+    assert (picture.data, picture.url, picture.file_id) == (content, "HTTPS://x.org/a.png", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_open", "code"),
+    [
+        (b"<html>", True, "invalid_image_format"),
+        (png((0, 0, 0))[:20], True, "image_parse_error"),
+        (None, True, "failed_to_download_image"),
+        (FetchFault(code="refused", message="It is a private address."), True, "failed_to_download_image"),
+        (b"", False, "failed_to_download_image"),
+    ],
+)
+async def test_a_picture_that_cannot_be_had_is_refused_with_its_field(
+    answer: bytes | FetchFault | None, is_open: bool, code: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        await _picture(FakePlaces(answer), FakeGate(is_open=is_open))
+
+    assert (refused.value.refusal.code, refused.value.refusal.param) == (code, "p.image_url")
 
 
 @pytest.mark.parametrize(
