@@ -235,6 +235,9 @@ class FakeAgentRuns:
         self.end(fake, "cancelled", reason)
         return fake.record()
 
+    async def until_over(self, tenant: TenantId, run: RunId) -> None:
+        await self._find(tenant, run).over.wait()
+
     async def wait(self, tenant: TenantId, run: RunId, limit_s: float) -> RunRecord:
         fake = self._find(tenant, run)
         with anyio.move_on_after(limit_s):

@@ -6,20 +6,15 @@ What they are called by and with lives in memory, and sealed on disk for backgro
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from runtime.core.agents.ports import AgentRuns, Lent, ToolSource
-from runtime.core.agents.steps import TERMINAL
-from runtime.core.errors import NotFound
 from runtime.core.ids import RunId, TenantId
 from runtime.core.tools import ServerStatus
 
-_POLL_S = 30.0
-"""How long one wait for a run's end lasts; it is only renewed."""
 _UNDECIDED_S = 300.0
 """A request that has not begun its run after so long is gone."""
 
@@ -78,9 +73,4 @@ class Lending:
             task_status.started(lease)
             kept_for = await lease.decided()
             if kept_for is not None:
-                await self._until_over(*kept_for)
-
-    async def _until_over(self, tenant: TenantId, run: RunId) -> None:
-        with suppress(NotFound):  # not kept, and over
-            while (await self._runs.wait(tenant, run, _POLL_S)).status not in TERMINAL:
-                await anyio.lowlevel.checkpoint()
+                await self._runs.until_over(*kept_for)

@@ -286,6 +286,9 @@ class AgentRuns(Protocol):
     async def wait(self, tenant: TenantId, run: RunId, limit_s: float) -> RunRecord:
         """Wait for its end that long; return it as it is then. Raises NotFound."""
 
+    async def until_over(self, tenant: TenantId, run: RunId) -> None:
+        """Return once it lives here no more: it has ended, or is left to a later server."""
+
     async def fork(
         self, tenant: TenantId, run: RunId, after_step: int, edits: Sequence[AnyItem], by: Principal
     ) -> RunRecord:

@@ -170,6 +170,12 @@ class RunService:
             await entry.over.wait()
         return entry.newest
 
+    async def until_over(self, tenant: TenantId, run: RunId) -> None:
+        """Return once it lives here no more: it has ended, or is left to a later server."""
+        entry = self._living.entry(tenant, run)
+        if entry is not None:
+            await entry.over.wait()
+
     async def fork(
         self, tenant: TenantId, run: RunId, after_step: int, edits: Sequence[AnyItem], by: Principal
     ) -> RunRecord:

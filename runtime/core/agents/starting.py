@@ -5,7 +5,7 @@ Servers of its own are there from before the first turn until the run has ended,
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,16 +22,13 @@ from runtime.core.agents.planning import Skill, Surroundings, knowledge_of, plan
 from runtime.core.agents.plans import Plan, PlannedTool
 from runtime.core.agents.ports import AgentRuns, Lent, NewRun, RunFollower, ToolSource
 from runtime.core.agents.skills import find_skills
-from runtime.core.agents.steps import TERMINAL, RunRecord
-from runtime.core.errors import Conflict, Fault, LarError, NotFound
+from runtime.core.agents.steps import RunRecord
+from runtime.core.errors import Conflict, Fault, LarError
 from runtime.core.gate.principals import Principal
 from runtime.core.ids import ModelId, RunId, TenantId
 from runtime.core.minting import new_id
 from runtime.core.recall import Collections
 from runtime.core.tools import Caller, Door
-
-_POLL_S = 30.0
-"""How long one wait for a run's end lasts; it is only renewed."""
 
 
 class Recalled(NamedTuple):
@@ -152,12 +149,12 @@ class Starter:
         async with self._lend(agent) as names:
             follower = await self._begin(agent, wish, names)
             task_status.started(follower)
-            await self._until_over(wish.principal.tenant, follower.run)
+            await self._stage.runs.until_over(wish.principal.tenant, follower.run)
 
     async def _lend_again(self, agent: Agent, record: RunRecord, *, task_status: TaskStatus[None]) -> None:
         async with self._lend(agent):
             task_status.started()
-            await self._until_over(TenantId(record.tenant), record.id)
+            await self._stage.runs.until_over(TenantId(record.tenant), record.id)
 
     @asynccontextmanager
     async def _lend(self, agent: Agent) -> AsyncIterator[Mapping[str, str]]:
@@ -169,11 +166,6 @@ class Starter:
         )
         async with lending as names:
             yield names
-
-    async def _until_over(self, tenant: TenantId, run: RunId) -> None:
-        with suppress(NotFound):  # forgotten meanwhile
-            while (await self._stage.runs.wait(tenant, run, _POLL_S)).status not in TERMINAL:
-                await anyio.lowlevel.checkpoint()
 
     async def _begin(self, agent: Agent, wish: Wish, names: Mapping[str, str]) -> RunFollower:
         plan, recalled = await self._plan(agent, wish, names)
