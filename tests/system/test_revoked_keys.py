@@ -78,6 +78,31 @@ def test_a_socket_is_closed(server: RunningServer) -> None:
     outlive(server, talk)
 
 
+def test_who_came_without_a_key_leaves_when_the_first_is_made(server: RunningServer) -> None:
+    keys = KeyStore(server.home / "keys.json")
+
+    async def run() -> None:
+        async with httpx2.AsyncClient(base_url=server.address, timeout=LIMIT_S) as http:
+            while (await http.get("/api/state")).status_code != 200:  # noqa: ASYNC110 - keys of other tests
+                await anyio.sleep(0.1)
+
+            async def read() -> None:
+                async with http.stream("GET", "/api/events?after=0") as answer:
+                    async for _ in answer.aiter_bytes():
+                        if not keys.has_any():
+                            await anyio.to_thread.run_sync(keys.create, "first", "operator")
+
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await read()
+            assert (await http.get("/api/state")).status_code == 401
+
+    try:
+        anyio.run(run)
+    finally:
+        for each in keys.list_keys():
+            keys.revoke(each.id)
+
+
 def outlive(server: RunningServer, use: Open) -> None:
     """Use a server with a key, which is revoked meanwhile: what uses it ends, and nothing of it goes on."""
     keys = KeyStore(server.home / "keys.json")
@@ -87,6 +112,9 @@ def outlive(server: RunningServer, use: Open) -> None:
 
     async def run() -> None:
         begun = anyio.Event()
+        async with client(server, "none") as nobody:
+            while (await nobody.get("/api/state")).status_code != 401:  # noqa: ASYNC110 - the server looks soon
+                await anyio.sleep(0.1)
         async with client(server, secret) as http:
             with anyio.fail_after(LIMIT_S):
                 async with anyio.create_task_group() as tasks:
