@@ -90,6 +90,7 @@ class _View:
         self._record: RunRecord | None = None
         self._answer: list[str] = []
         self._asked: set[str] = set()
+        self._runs: dict[RunId, RunRecord] = {}
 
     async def show(self, told: AnyHappening, client: LarClient) -> None:
         """Show a happening; where the run waits for the person, ask."""
@@ -144,13 +145,14 @@ class _View:
         """Ask the person about every question that this run waits for."""
         found = await client.ask("GET", "/api/approvals?status=pending", _Approvals)
         for each in found.approvals:
-            if each.id in self._asked or not self._is_mine(each):
+            if each.id in self._asked or not await self._is_mine(each, client):
                 continue
             self._asked.add(each.id)
             self._break_line()
             answer = None
             if sys.stdin.isatty():
-                answer = await _answer_of(each)
+                asker = self._runs.get(each.run) if each.run is not None else None
+                answer = await _answer_of(each, "It" if asker is None else asker.agent or asker.id)
             if answer is None:
                 notice(f"It waits for an approval: lar approvals approve {each.id}")
                 continue
@@ -160,8 +162,17 @@ class _View:
             except ServerRefused as problem:  # somebody else was quicker, or it has expired
                 notice(clean(str(problem)))
 
-    def _is_mine(self, approval: Approval) -> bool:
-        return approval.run == self._run
+    async def _is_mine(self, approval: Approval, client: LarClient) -> bool:
+        """Whether this run asked, or one that it called for."""
+        run = approval.run
+        while run is not None and run != self._run:
+            if run not in self._runs:
+                try:
+                    self._runs[run] = await client.ask("GET", run_path(run), RunRecord)
+                except ServerRefused:  # forgotten meanwhile, or not to be seen
+                    return False
+            run = self._runs[run].parent
+        return run is not None
 
 
 def _name_of(called: Called) -> str:
@@ -176,9 +187,9 @@ def _why(record: RunRecord) -> str:
     return _REASONS.get(record.reason, record.reason)
 
 
-async def _answer_of(approval: Approval) -> Answer | None:
+async def _answer_of(approval: Approval, asker: str) -> Answer | None:
     """Ask in the terminal; None where the person leaves it open."""
-    notice(f"\nIt wants to {approval.action} {clean(approval.resource.id)}")
+    notice(f"\n{clean(asker)} wants to {approval.action} {clean(approval.resource.id)}")
     if approval.arguments:
         notice(clean(msgspec.json.format(msgspec.json.encode(approval.arguments), indent=2).decode()))
     notice(clean(approval.reason))

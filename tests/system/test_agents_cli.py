@@ -303,6 +303,23 @@ def test_a_call_that_needs_a_yes_is_asked_for_in_the_terminal(server: RunningSer
     assert "It is written." in shown.text
 
 
+def test_what_an_agent_wants_that_another_one_asked_is_asked_for_here(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    task = WRITE.partition(" [[then]]")[0].replace("a.txt", "e.txt")
+    for name, helper in (("boss", "mine"), ("chief", "boss")):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(f"name: {name}\nmodel: scripted\nhelpers: [{{agent: {helper}}}]\n")
+        assert agents(server, "create", str(file)).returncode == 0
+        task = f"[[call: ask_{helper} {json.dumps({'task': task})}]]"
+    with terminal(server.home, "run", "chief", task) as shown:
+        shown.read_until(r"n=no\]")
+        assert "mine wants to call_tool mcp__files__write" in shown.text
+        shown.type("y\r")
+        assert shown.end() == 0
+    assert '"path":"e.txt"' in shown.text
+
+
 def test_a_no_reaches_the_model_as_an_error(server: RunningServer) -> None:
     with terminal(server.home, "run", "mine", WRITE.replace("a.txt", "b.txt")) as shown:
         shown.read_until(r"n=no\]")

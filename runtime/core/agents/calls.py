@@ -16,6 +16,7 @@ from runtime.core.agents.ledger import Ledger
 from runtime.core.agents.loops import find_loop, with_note
 from runtime.core.agents.moves import (
     AskPerson,
+    CallIdles,
     HandedOver,
     MakeCall,
     Moved,
@@ -35,6 +36,7 @@ _UNKNOWN = (
     "The server was stopped while this call was on its way. Nobody knows whether it was made, and the person "
     "does not want it made again."
 )
+_WAITS = "The agent that was asked waits for a person."
 
 
 class Calls:
@@ -43,6 +45,8 @@ class Calls:
     def __init__(self, ledger: Ledger, search: Search) -> None:
         self.limit: str | None = None
         """The limit that a call ran into; the run ends for it."""
+        self.idle: set[str] = set()
+        """Calls for runs that do nothing but wait for persons."""
         self._ledger = ledger
         self._search = search
         self._running: set[str] = set()
@@ -95,7 +99,7 @@ class Calls:
             ready.append(call)
         self._begin(ready)
 
-    def take(self, told: Returned | HandedOver | PersonDecided | PersonAsked | Moved) -> None:
+    def take(self, told: Returned | HandedOver | PersonDecided | PersonAsked | Moved | CallIdles) -> None:
         """Take what is told of a call; of one that is not open it changes nothing."""
         match told:
             case Returned():
@@ -108,6 +112,8 @@ class Calls:
                 self._person_asked(told)
             case Moved():
                 self._moved(told)
+            case CallIdles():
+                self._idles(told)
 
     def _returned(self, told: Returned) -> None:
         """Take a result, or the word that a person must be asked."""
@@ -157,6 +163,14 @@ class Calls:
                     total=told.total,
                 )
             )
+
+    def _idles(self, told: CallIdles) -> None:
+        """Take note that the run behind a call waits for a person, or goes on."""
+        (self.idle.add if told.is_idle else self.idle.discard)(told.call_id)
+        call = self._on_its_way(told.call_id)
+        if call is not None:
+            stage, message = ("asked", _WAITS) if told.is_idle else ("progress", "")
+            self._ledger.tell(CallMoved(place=call.place, call_id=told.call_id, stage=stage, message=message))
 
     def _person_asked(self, told: PersonAsked) -> None:
         """Keep which approval a call waits for."""

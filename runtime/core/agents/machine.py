@@ -25,6 +25,7 @@ from runtime.core.agents.moves import (
     AnyCommand,
     AnyTold,
     Begin,
+    CallIdles,
     CancelAsked,
     Finish,
     Gave,
@@ -98,6 +99,11 @@ class AgentMachine:
         """Whether Finish was wanted: nothing follows."""
         return self._is_over
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether this run, and those that it called for, do nothing but wait for persons."""
+        return self.state.waits_for_persons(self._calls.idle)
+
     def handle(self, told: AnyTold, now: float) -> list[AnyCommand]:
         """Take one input; return what to do, in order. Never raises on a late or repeated input."""
         if self._is_over:
@@ -133,7 +139,7 @@ class AgentMachine:
                 self._settle_turn(self._turns.hear(told))
             case TurnRefused():
                 self._settle_turn(self._turns.broke(told.turn, told.fault))
-            case Returned() | HandedOver() | PersonDecided() | PersonAsked() | Moved():
+            case Returned() | HandedOver() | PersonDecided() | PersonAsked() | Moved() | CallIdles():
                 self._calls.take(told)
                 self._advance()
             case Summarised():
@@ -223,7 +229,7 @@ class AgentMachine:
         if self._calls.limit is not None and not self._calls.running:
             self._end(_Ending("incomplete", self._calls.limit))
         elif self.state.open_calls:
-            self._ledger.tell_status("waiting" if self.state.status == "waiting" else "in_progress")
+            self._ledger.tell_status("waiting" if self.is_idle else "in_progress")
         elif self.state.draft:
             self._judge()
         elif self._is_answered():

@@ -101,6 +101,13 @@ class CancelAsked(Told, frozen=True, kw_only=True):
     reason: str
 
 
+class CallIdles(Told, frozen=True, kw_only=True):
+    """The run that a call has begun does nothing but wait for persons, or goes on."""
+
+    call_id: str
+    is_idle: bool
+
+
 class TimeOver(Told, frozen=True, kw_only=True):
     """`limits.seconds` have gone by."""
 
@@ -123,6 +130,7 @@ AnyTold = (
     | PersonDecided
     | PersonAsked
     | HandedOver
+    | CallIdles
     | Steered
     | Added
     | CancelAsked

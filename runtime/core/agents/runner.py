@@ -28,6 +28,7 @@ from runtime.core.agents.moves import (
     AnyTold,
     AskPerson,
     Begin,
+    CallIdles,
     CancelAsked,
     Finish,
     Generate,
@@ -114,7 +115,6 @@ class Runner:
         self._turns = Turns(parts.asker, self._inbox.give)
         self._carrier = Carrier(parts.executors, self.tell, self._named)
         self._watch = Stopwatch(parts.clock, worked_s(steps, waits_below))
-        self._idle_calls: set[str] = set()
         self._scope = anyio.CancelScope()
         self._tasks: TaskGroup | None = None
         self._is_over = False
@@ -158,8 +158,7 @@ class Runner:
 
     def call_idles(self, call_id: str, *, is_idle: bool) -> None:
         """Take note that a run which this one called for waits for persons, or goes on."""
-        (self._idle_calls.add if is_idle else self._idle_calls.discard)(call_id)
-        self._weigh()
+        self.tell(CallIdles(call_id=call_id, is_idle=is_idle))
 
     def leave(self) -> None:
         """Let it be as it is, at once; a later server goes on with it."""
@@ -353,7 +352,7 @@ class Runner:
 
     def _weigh(self) -> None:
         """Let the time stand still while there is nothing to do but to wait for persons."""
-        is_idle = self._machine.state.waits_for_persons(self._idle_calls)
+        is_idle = self._machine.is_idle
         if is_idle == self._watch.is_held:
             return
         (self._watch.hold if is_idle else self._watch.go_on)()

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from runtime.core.agents.children import child_id
-from runtime.core.agents.happenings import ItemEnded
+from runtime.core.agents.happenings import CallMoved, ItemEnded, StatusChanged
 from runtime.core.agents.items import Answered
 from runtime.core.agents.plans import Limits, Plan, PlannedTool
 from runtime.core.agents.ports import NewRun, RunFollower
@@ -215,6 +215,11 @@ async def test_while_a_child_waits_for_a_person_its_parent_takes_no_time_and_no_
         await stage.desk.answer(LOCAL_TENANT, pending, Answer(is_approved=True), "owner")
         assert (await stage.service.wait(LOCAL_TENANT, follower.run, 4)).status == "completed"
         assert stage.service.live == 0
+        told = await read_all(await stage.service.follow(LOCAL_TENANT, follower.run))
+        stages = [each.stage for each in told if isinstance(each, CallMoved)]
+        assert [each for each in stages if each in ("asked", "finished")][-2:] == ["asked", "finished"]
+        statuses = [each.status for each in told if isinstance(each, StatusChanged)]
+        assert statuses[-2:] == ["waiting", "in_progress"]
 
 
 async def test_while_one_child_works_its_parent_does_not_idle() -> None:
@@ -233,9 +238,17 @@ async def test_while_one_child_works_its_parent_does_not_idle() -> None:
         await _asked(stage)
         await hold.is_reached.wait()
         assert stage.service.live == 1
+        assert await _first_asked(follower) == "call_0"
         stage.clock.advance(500.0)
         record = await stage.service.wait(LOCAL_TENANT, follower.run, 4)
         assert (record.status, record.reason) == ("incomplete", "seconds")
+
+
+async def _first_asked(follower: RunFollower) -> str:
+    async for each in follower:
+        if isinstance(each.happening, CallMoved) and each.happening.stage == "asked":
+            return each.happening.call_id
+    return ""
 
 
 async def _asked(stage: LiveStage) -> ApprovalId:
