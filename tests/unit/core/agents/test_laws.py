@@ -26,6 +26,7 @@ from runtime.core.agents.moves import (
     AnyTold,
     AskPerson,
     Begin,
+    CallIdles,
     CancelAsked,
     Finish,
     Gave,
@@ -229,6 +230,15 @@ class Runs(RuleBasedStateMachine):
         call_id = data.draw(st.sampled_from(sorted(self.running)))
         self.running.discard(call_id)
         self.tell(returned(call_id, text, code))
+
+    @precondition(lambda self: self.is_set and bool(self.running))
+    @rule(data=st.data(), is_idle=st.booleans())
+    def idle(self, data: Any, is_idle: bool) -> None:
+        call_id = data.draw(st.sampled_from(sorted(self.running)))
+        before = len(self.steps)
+        self.tell(CallIdles(call_id=call_id, is_idle=is_idle))
+        assert len(self.steps) == before, "that others wait is no step of this run"
+        assert is_idle or not self.machine.is_idle
 
     @precondition(lambda self: self.is_set and bool(self.waiting))
     @rule(data=st.data(), is_approved=st.booleans())
