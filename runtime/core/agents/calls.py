@@ -36,6 +36,7 @@ _UNKNOWN = (
     "The server was stopped while this call was on its way. Nobody knows whether it was made, and the person "
     "does not want it made again."
 )
+CUT_OFF = "The run has ended before this call had its result."
 _WAITS = "The agent that was asked waits for a person."
 
 

@@ -19,7 +19,7 @@ _GONE: frozenset[FaultCode] = frozenset(
     }
 )
 """This model cannot be had now; another may."""
-_BROKEN: frozenset[FaultCode] = frozenset({"worker_died", "worker_silent", "engine_failed"})
+BROKEN: frozenset[FaultCode] = frozenset({"worker_died", "worker_silent", "engine_failed"})
 """It may go better the next time."""
 MOST_TRIES = 2
 """Of one turn with one model: a second crash on the same prompt is no accident."""
@@ -36,7 +36,7 @@ def decide_recovery(fault: Fault, *, tries: int, has_next_model: bool, may_repea
     if fault.code == "context_length_exceeded":
         return "shorten"
 
-    if fault.code in _BROKEN and tries < MOST_TRIES:
+    if fault.code in BROKEN and tries < MOST_TRIES:
         return "again"
 
-    return "next_model" if has_next_model and fault.code in _GONE | _BROKEN else "fail"
+    return "next_model" if has_next_model and fault.code in _GONE | BROKEN else "fail"

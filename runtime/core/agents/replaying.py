@@ -5,13 +5,14 @@ record; the first difference ends the replay.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from runtime.core.agents.builtins import Search
+from runtime.core.agents.calls import CUT_OFF
 from runtime.core.agents.happenings import AnyHappening
-from runtime.core.agents.items import Answered, AnyItem, Called, Said, Text, Thought
+from runtime.core.agents.items import Answered, AnyItem, Called, Listed, Said, Text, Thought, Wanted
 from runtime.core.agents.machine import AgentMachine
 from runtime.core.agents.moves import (
     Added,
@@ -32,6 +33,7 @@ from runtime.core.agents.moves import (
 )
 from runtime.core.agents.plans import Plan
 from runtime.core.agents.ports import Replayed
+from runtime.core.agents.recovering import BROKEN
 from runtime.core.agents.steps import (
     AnyStep,
     CallAsked,
@@ -46,24 +48,36 @@ from runtime.core.agents.steps import (
     TurnBegun,
     TurnEnded,
 )
-from runtime.core.errors import Fault
+from runtime.core.agents.telling import whole_item
+from runtime.core.errors import Fault, FaultCode
+from runtime.core.ids import ModelId
 from runtime.core.messages import Began, Delta, Ended, Output, ToolCallDelta, Usage
 
 _UNKNOWN = Fault(code="engine_failed", message="What broke was not recorded.")
 _NO_MODEL = Fault(code="model_broken", message="Why the model could not be had was not recorded.")
 _TOO_LONG = Fault(code="context_length_exceeded", message="The prompt was too long.")
+Context = Callable[[ModelId], int | None]
 _MOST_IN_VAIN = 3
 """Inputs that change nothing, until the replay ends: what was recorded does not come about."""
 
 
-def replay_steps(record: RunRecord, steps: Sequence[AnyStep], search: Search) -> Replayed:
-    """Return what a replay of a run comes to."""
-    return _Replay(record, steps, search).run()
+def _unknown(model: ModelId) -> None:
+    del model
+
+
+def replay_steps(
+    record: RunRecord, steps: Sequence[AnyStep], search: Search, context_tokens: Context = _unknown
+) -> Replayed:
+    """Return what a replay of a run comes to. `context_tokens` says how much fits into a model."""
+    return _Replay(record, steps, search, context_tokens).run()
 
 
 class _Replay:
-    def __init__(self, record: RunRecord, steps: Sequence[AnyStep], search: Search) -> None:
+    def __init__(
+        self, record: RunRecord, steps: Sequence[AnyStep], search: Search, context_tokens: Context
+    ) -> None:
         self._record = record
+        self._context_tokens = context_tokens
         self._search = search
         self._steps = steps
         self._minted = _ids_of(steps)
@@ -74,7 +88,7 @@ class _Replay:
         self._told: list[AnyHappening] = []
 
     def run(self) -> Replayed:
-        told: AnyTold | None = Begin()
+        told: AnyTold | None = self._begin()
         in_vain = 0
         while told is not None and in_vain < _MOST_IN_VAIN:
             place = len(self._done)
@@ -142,10 +156,10 @@ class _Replay:
                 self._forget_minted(*items)
                 return Added(items=items) if is_output else Steered(items=items)
             case PlanChanged():
-                return self._refused(_NO_MODEL)
+                return self._refused(_fallback_fault(step))
             case ContextCompacted(summary=summary):
                 return Summarised(text=getattr(summary, "summary", ""))
-            case RunEnded() if step.status in ("cancelled", "failed") or step.reason == "seconds":
+            case RunEnded() if _is_cut(step):
                 return self._end(step)
             case TurnBegun() | RunEnded():
                 return None if is_stuck else Summarised()
@@ -155,6 +169,9 @@ class _Replay:
     def _call_step(self, step: CallEnded | CallBegun | CallAsked) -> AnyTold:
         match step:
             case CallEnded(result=result):
+                ending = self._end_after() if result.text == CUT_OFF else None
+                if ending is not None:
+                    return self._end(ending)
                 if self._phase(result.call_id) == "asked":
                     return PersonDecided(call_id=result.call_id, is_approved=False)
                 plan = self._plan_after(result.call_id)
@@ -169,6 +186,12 @@ class _Replay:
             case CallAsked():
                 return self._asked(step)
 
+    def _end_after(self) -> RunEnded | None:
+        """Return the end of the run where nothing but ends of calls stands before it."""
+        rest = (each for each in self._steps[len(self._done) :] if not isinstance(each, CallEnded))
+        following = next(rest, None)
+        return following if isinstance(following, RunEnded) else None
+
     def _end(self, step: RunEnded) -> AnyTold:
         if step.status == "cancelled":
             return CancelAsked(reason=step.reason)
@@ -176,29 +199,56 @@ class _Replay:
 
     def _turn_end(self, step: TurnEnded) -> AnyTold:
         """Return what ended a turn: its model, a fault, somebody's wish, or a restart."""
+        has_added = self._add_meanwhile(step.at)
         if step.reason != "cancelled":
             return Gave(turn=step.turn, output=Ended(reason=step.reason, usage=step.usage))
 
-        after = self._steps[len(self._done) + 1 :]
+        after = [each for each in self._steps[len(self._done) + 1 :] if not isinstance(each, ItemsAdded)]
         following = after[0] if after else None
         begun = self._machine.state.turn
         if isinstance(following, TurnBegun) and begun is not None:
             is_shorter = following.prompt_items < begun.prompt_items
-            has_given = step.usage.total_tokens > 0  # else the server may have been killed
-            if has_given:
-                self._give(step)
-            if is_shorter or has_given:
-                return self._refused(_TOO_LONG if is_shorter else _UNKNOWN)
-            return self._restart(step)
+            is_first_try = has_added or step.usage.total_tokens > 0 or self._is_last_try(after)
+            if not is_shorter and not is_first_try:
+                return self._restart(step)
+            self._give(step)
+            return self._refused(_TOO_LONG if is_shorter else _UNKNOWN)
 
+        if isinstance(following, RunEnded) and not _is_cut(following):
+            return self._restart(step)
         self._give(step)
         if isinstance(following, PlanChanged):
-            return self._refused(_NO_MODEL)
+            return self._refused(_fallback_fault(following))
         if not isinstance(following, RunEnded) or following.status == "failed":
             return self._refused(following.fault if isinstance(following, RunEnded) else None)
         wish = TimeOver() if following.reason == "seconds" else CancelAsked(reason=following.reason)
         self._hear(wish, step.at)
         return Gave(turn=step.turn, output=Ended(reason="cancelled", usage=step.usage))
+
+    def _add_meanwhile(self, now: float) -> bool:
+        """Tell of the items that came while the turn was written and stand behind it; say if any did."""
+        has_added = False
+        for each in self._steps[len(self._done) + 1 :]:
+            if isinstance(each, PlanChanged):
+                continue
+            if not (isinstance(each, ItemsAdded) and all(isinstance(item, Listed) for item in each.items)):
+                break
+            self._forget_minted(*each.items)
+            self._hear(Added(items=each.items), now)
+            has_added = True
+        return has_added
+
+    def _is_last_try(self, after: Sequence[AnyStep]) -> bool:
+        """Say whether the turn that follows broke for good: then the one before was its first try."""
+        if len(after) < 3 or not isinstance(after[1], TurnEnded) or after[1].reason != "cancelled":
+            return False
+        match after[2]:
+            case PlanChanged():
+                return _fallback_fault(after[2]).code in BROKEN
+            case RunEnded(status="failed", fault=Fault(code=code)):
+                return code in BROKEN
+            case _:
+                return False
 
     def _give(self, step: TurnEnded) -> None:
         for output in _outputs(step.items, step.usage):
@@ -206,10 +256,16 @@ class _Replay:
 
     def _restart(self, broken: TurnEnded | None = None) -> AnyTold:
         """Lose what is neither in a step nor seen by readers, as a killed server does."""
-        if broken is not None:
-            self._give(broken)
+        if broken is not None:  # readers had seen its items
+            self._forget_minted(*broken.items)
+            for place, item in enumerate(broken.items, len(self._machine.state.places)):
+                self._told += whole_item(place, item)
         self._machine = AgentMachine(self._record, list(self._done), self._mint, self._search)
-        return Begin(seen=tuple(self._told))
+        return self._begin()
+
+    def _begin(self) -> Begin:
+        context_tokens = self._context_tokens(self._machine.state.model)
+        return Begin(seen=tuple(self._told), context_tokens=context_tokens)
 
     def _asked(self, step: CallAsked) -> AnyTold:
         if step.is_repeat and self._phase(step.call_id) == "begun":
@@ -252,6 +308,20 @@ class _Replay:
         return f"{prefix}replayed{self._unknown}"
 
 
+def _is_cut(step: RunEnded) -> bool:
+    """Whether a run ended for a fault, or since somebody or the time wanted it to."""
+    return step.status in ("cancelled", "failed") or step.reason == "seconds"
+
+
+def _fallback_fault(step: PlanChanged) -> Fault:
+    """Return why another model was taken: its code ends the reason that was recorded."""
+    try:
+        code: FaultCode = msgspec.convert(step.reason.rpartition(": ")[2], FaultCode)
+    except msgspec.ValidationError:
+        return _NO_MODEL
+    return Fault(code=code, message=_NO_MODEL.message)
+
+
 def _comes_first(step: AnyStep) -> bool:
     """Whether a step was stored with the opening one."""
     return isinstance(step, ItemsAdded) and step.is_output
@@ -272,6 +342,10 @@ def _ids_of(steps: Sequence[AnyStep]) -> defaultdict[str, deque[str]]:
                 new = []
         for each in new:
             found[_prefix(each)].append(each.id)
+            if isinstance(each, Wanted) and isinstance(step, ItemsAdded):
+                found["call_"].append(each.call_id)
+            elif isinstance(each, Wanted):  # the call that it stands for had an id that nobody saw
+                found["mcp_"].append("mcp_unseen")
     return found
 
 
@@ -290,13 +364,13 @@ def _outputs(items: Sequence[AnyItem], usage: Usage) -> Iterator[Output]:
                 yield Delta(text=item.text, tokens=0)
             case Thought():
                 yield Delta(reasoning=item.text, tokens=0)
-            case Called():
+            case Called() | Wanted():
                 piece = ToolCallDelta(
                     index=calls,
                     id=item.call_id,
                     name=item.name,
                     arguments=item.arguments,
-                    type="custom" if item.form == "custom" else "function",
+                    type="custom" if isinstance(item, Called) and item.form == "custom" else "function",
                 )
                 calls += 1
                 yield Delta(tool_calls=(piece,), tokens=0)

@@ -201,7 +201,7 @@ class RunService:
         """Let the machine live the run again on what was recorded. Raises NotFound."""
         record = await self._store.find(tenant, run)
         steps = await self._store.steps(tenant, run)
-        return replay_steps(record, steps, self._parts.search)
+        return replay_steps(record, steps, self._parts.search, self._parts.asker.context_tokens)
 
     async def remove(self, tenant: TenantId, run: RunId) -> None:
         """Forget an ended run, and the runs that it called for. Raises NotFound, Conflict."""

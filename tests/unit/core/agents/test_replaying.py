@@ -1,17 +1,25 @@
 """Replays: whatever a run went through, the same inputs lead to the same steps."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import msgspec
 import pytest
 
 from runtime.core.agents.forking import forked_steps
-from runtime.core.agents.items import Answered, Called, Listed, Said, Text
+from runtime.core.agents.items import Answered, Called, Listed, Said, Text, Wanted
 from runtime.core.agents.plans import Limits
 from runtime.core.agents.replaying import replay_steps
-from runtime.core.agents.steps import AnyStep, CallBegun, CallEnded, RunOpened, TurnBegun, TurnEnded
+from runtime.core.agents.steps import (
+    AnyStep,
+    CallBegun,
+    CallEnded,
+    ContextCompacted,
+    RunOpened,
+    TurnBegun,
+    TurnEnded,
+)
 from runtime.core.agents.tool_search import find_tools
 from runtime.core.errors import Conflict, Fault, FaultCode, RequestInvalid
 from runtime.core.gate.principals import OWNER
@@ -170,6 +178,76 @@ async def test_what_a_model_gave_before_it_broke_is_counted_and_lived_again(code
         turns = [each for each in await stage.steps(follower.run) if isinstance(each, TurnEnded)]
         assert [each.usage.total_tokens for each in turns] == [10, 6]
         assert record.usage.total_tokens == 16
+        await assert_same(stage, follower.run)
+
+
+async def test_a_run_that_was_cancelled_amid_a_call_is_lived_again() -> None:
+    async with live_stage() as stage:
+        stage.pool.play(by_turn(two_calls(), saying("done")))
+        begun = anyio.Event()
+
+        async def hang(caller: Caller, asked: Asked, progressed: Progressed | None = None) -> ToolResult:
+            begun.set()
+            await anyio.sleep_forever()
+            raise AssertionError("nobody lets it go on")
+
+        stage.hub.call = hang  # type: ignore[method-assign]  # the one method that is other here
+        follower = await stage.start("go", hub_tool(), hub_tool("count"), new=BACKGROUND)
+        await begun.wait()
+        await stage.service.cancel(LOCAL_TENANT, follower.run, "enough")
+        assert isinstance((await stage.steps(follower.run))[-2], CallEnded)
+        await assert_same(stage, follower.run)
+
+
+async def test_a_response_that_asks_its_asker_is_lived_again() -> None:
+    words = (TextContent(text="A person must agree."),)
+    async with live_stage() as stage:
+        stage.pool.play(by_turn(two_calls(), saying("done")))
+
+        async def ask(caller: Caller, asked: Asked, progressed: Progressed | None = None) -> ToolResult:
+            return ToolResult(content=words, is_error=True, code="asked")
+
+        stage.hub.call = ask  # type: ignore[method-assign]  # the one method that is other here
+        tools = (hub_tool(), hub_tool("count", approval="always"))
+        follower = await stage.start("go", *tools, new=BACKGROUND, door="responses")
+        await read_all(follower)
+        steps = await stage.steps(follower.run)
+        wanted = [item for each in steps for item in getattr(each, "items", ()) if isinstance(item, Wanted)]
+        assert len(wanted) == 2, "one before the gate was asked, one after"
+        await assert_same(stage, follower.run)
+
+
+@pytest.mark.parametrize("has_other", [True, False])
+async def test_a_run_whose_model_died_twice_is_lived_again(has_other: bool) -> None:
+    async with live_stage() as stage:
+        other = msgspec.structs.replace(known_model("m"), id="other")
+        stage.models.states[other.id] = other
+        died = Broke(fault=Fault(code="worker_died", message="It is gone."))
+        stage.pool.play(lambda request, index: [died] if request.model == MODEL else saying("me then"))
+        models = (MODEL, other.id) if has_other else (MODEL,)
+        follower = await stage.start("go", new=BACKGROUND, models=models)
+        await read_all(follower)
+        assert (await stage.record(follower.run)).status == ("completed" if has_other else "failed")
+        turns = [each for each in await stage.steps(follower.run) if isinstance(each, TurnBegun)]
+        assert len(turns) == 2 + has_other
+        await assert_same(stage, follower.run)
+
+
+async def test_a_run_that_was_compacted_for_its_models_context_is_lived_again() -> None:
+    async with live_stage() as stage:
+        small = msgspec.structs.replace(known_model("m"), id="small", context_tokens=200)
+        stage.models.states[small.id] = small
+        roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
+        context = tuple(
+            Said(id=f"msg_{each}", role=roles[each % 2], parts=(Text(text=f"{each} and so on. " * 12),))
+            for each in range(12)
+        )
+        new = {**BACKGROUND, "context": context}
+        stage.pool.play(lambda request, index: saying("In short: numbers.", prompt_tokens=60))
+        follower = await stage.start("go", new=new, models=(small.id,), agent="clerk")
+        await read_all(follower)
+        steps = await stage.steps(follower.run)
+        assert any(isinstance(each, ContextCompacted) for each in steps)
         await assert_same(stage, follower.run)
 
 
