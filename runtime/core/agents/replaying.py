@@ -330,6 +330,7 @@ def _comes_first(step: AnyStep) -> bool:
 def _ids_of(steps: Sequence[AnyStep]) -> defaultdict[str, deque[str]]:
     """Return the ids of items in the order in which they were minted, by prefix."""
     found: defaultdict[str, deque[str]] = defaultdict(deque)
+    known: set[str] = set()
     for step in steps:
         match step:
             case TurnEnded(items=items) | ItemsAdded(items=items, is_output=True):
@@ -341,6 +342,9 @@ def _ids_of(steps: Sequence[AnyStep]) -> defaultdict[str, deque[str]]:
             case _:
                 new = []
         for each in new:
+            if each.id in known:
+                continue  # an answer that was judged is added as it was written
+            known.add(each.id)
             found[_prefix(each)].append(each.id)
             if isinstance(each, Wanted) and isinstance(step, ItemsAdded):
                 found["call_"].append(each.call_id)

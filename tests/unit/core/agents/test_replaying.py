@@ -251,6 +251,23 @@ async def test_a_run_that_was_compacted_for_its_models_context_is_lived_again() 
         await assert_same(stage, follower.run)
 
 
+@pytest.mark.parametrize("is_good", [True, False])
+async def test_a_run_whose_answer_was_judged_and_went_on_is_lived_again(is_good: bool) -> None:
+    async with live_stage() as stage:
+        hold = Hold()
+        verdict = f'{{"is_good": {str(is_good).lower()}, "problem": "too short"}}'
+        scripts = iter([saying("four"), [hold, *saying(verdict)], *[saying("whole"), saying(verdict)] * 2])
+        stage.pool.play(lambda request, index: next(scripts))
+        follower = await stage.start("two and two?", new=BACKGROUND, agent="clerk", reflects=True)
+        await hold.is_reached.wait()
+        await stage.service.steer(LOCAL_TENANT, follower.run, [said("and now in a sentence")])
+        hold.release()
+        await read_all(follower)
+        turns = [each for each in await stage.steps(follower.run) if isinstance(each, TurnEnded)]
+        assert len(turns) >= 3
+        await assert_same(stage, follower.run)
+
+
 async def _called() -> tuple[LiveStage, list[AnyStep], RunId]:
     async with live_stage() as stage:
         stage.pool.play(by_turn(calling("say"), saying("done")))
