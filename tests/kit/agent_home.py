@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from runtime.core.agents.book import FileBook
@@ -101,6 +102,10 @@ def agent_home(
 
 
 async def until_blocked() -> None:
-    """Let everything go on until nothing can."""
+    """Let everything go on until nothing can, threads that tasks wait for as well."""
+    threads = anyio.to_thread.current_default_thread_limiter()
     with anyio.fail_after(5):
         await anyio.wait_all_tasks_blocked()
+        while threads.borrowed_tokens:
+            await anyio.sleep(0.001)
+            await anyio.wait_all_tasks_blocked()
