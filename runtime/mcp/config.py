@@ -256,9 +256,18 @@ def checked(entry: ServerEntry) -> ServerEntry:
             "oauth: the grant client_credentials needs clientId, issuer, and one of clientSecret and "
             "privateKeyFile"
         )
+    elif _signs_in_vain(config):
+        fault = (
+            "oauth.privateKeyFile goes with the grant client_credentials alone; set it, or leave the key out"
+        )
     elif not entry.name.strip():
         fault = "a server needs a name"
     return msgspec.structs.replace(entry, fault=f"{entry.origin}: {entry.name}: {fault}.") if fault else entry
+
+
+def _signs_in_vain(config: McpServer) -> bool:
+    oauth = config.oauth
+    return oauth is not None and oauth.private_key_file is not None and oauth.grant != "client_credentials"
 
 
 def _lacks_credentials(config: McpServer) -> bool:

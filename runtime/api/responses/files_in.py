@@ -156,32 +156,20 @@ class InputFiles:
             raise invalid(message, param, code="invalid_file_url")
 
         async with anyio.TemporaryDirectory() as folder:
-            fetched = await self._fetch(url, Path(folder))
-            if isinstance(fetched, Fault):
-                message = (
-                    f"'{param}' cannot be fetched: {fetched.message} "
-                    "Or upload the file to /v1/files, and send its 'file_id'."
-                )
-                raise invalid(message, param, code="invalid_file_url")
-            assert fetched.body is not None
+            fix = "Or upload the file to /v1/files, and send its 'file_id'."
+            fetched, body = _had(await self._fetch(url, Path(folder)), param, fix, "invalid_file_url")
             name = unquote(urlsplit(fetched.url).path.rpartition("/")[2])[-_NAME_CHARS:] or "document"
             if _is_plain(fetched.media_type):
-                text = _decoded(await anyio.Path(fetched.body).read_bytes(), param)
+                text = _decoded(await anyio.Path(body).read_bytes(), param)
             else:
-                text = await self._read(fetched.body, name, fetched.media_type or None, param)
+                text = await self._read(body, name, fetched.media_type or None, param)
         return Document(filename=name, url=url, text=text)
 
     async def _linked_picture(self, fetch: FetchLink, url: str, param: str, detail: str) -> Picture:
         async with anyio.TemporaryDirectory() as folder:
-            fetched = await fetch(url, Path(folder))
-            if isinstance(fetched, Fault):
-                message = (
-                    f"'{param}' cannot be fetched: {fetched.message} "
-                    "Or send the picture itself, as 'data:image/png;base64,…'."
-                )
-                raise invalid(message, param, code="failed_to_download_image")
-            assert fetched.body is not None
-            content = await anyio.Path(fetched.body).read_bytes()
+            fix = "Or send the picture itself, as 'data:image/png;base64,…'."
+            _, body = _had(await fetch(url, Path(folder)), param, fix, "failed_to_download_image")
+            content = await anyio.Path(body).read_bytes()
         return Picture(data=image_of_bytes(content, param).data, url=url, detail=detail)
 
     async def _read(self, path: Path, name: str, media_type: str | None, param: str) -> str:
@@ -195,6 +183,14 @@ class InputFiles:
         if isinstance(text, Fault):
             raise invalid(f"'{param}' cannot be read: {text.message}", param, code="unsupported_file")
         return text
+
+
+def _had(answer: Fetched | Fault, param: str, fix: str, code: str) -> tuple[Fetched, Path]:
+    """Return what a link has given, and where it lies. Raises Refused."""
+    if isinstance(answer, Fault):
+        raise invalid(f"'{param}' cannot be fetched: {answer.message} {fix}", param, code=code)
+    assert answer.body is not None
+    return answer, answer.body
 
 
 def _unpacked(coded: str) -> bytes:

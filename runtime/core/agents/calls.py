@@ -204,14 +204,14 @@ class Calls:
             message, code = f"The person did not allow this call{reason}", "denied"
         self._end(call, failed(call.call, self._ledger.mint("res_"), message, code))
 
-    def close_all(self, message: str, code: str) -> None:
+    def close_all(self) -> None:
         """End whatever is open: the run is over."""
         for call in self._ledger.state.open_calls:
             call_id = call.call.call_id
             if call_id in self._running:
                 self._running.discard(call_id)
                 self._ledger.order(StopCall(call_id=call_id))
-            self._finish(call, failed(call.call, self._ledger.mint("res_"), message, code))
+            self._finish(call, failed(call.call, self._ledger.mint("res_"), CUT_OFF, "cancelled"))
 
     def _on_its_way(self, call_id: str) -> CallState | None:
         return self._ledger.state.calls.get(call_id) if call_id in self._running else None

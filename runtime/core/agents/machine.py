@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from runtime.core.agents.builtins import Search
-from runtime.core.agents.calls import CUT_OFF, Calls, find_approved
+from runtime.core.agents.calls import Calls, find_approved
 from runtime.core.agents.deciding import needs_decision, verdict_of
 from runtime.core.agents.fold import RunState
 from runtime.core.agents.happenings import RunOver, StatusChanged
@@ -347,7 +347,7 @@ class AgentMachine:
     def _end(self, ending: _Ending) -> None:
         self._has_begun = True
         self._shortening.give_up()
-        self._calls.close_all(CUT_OFF, "cancelled")
+        self._calls.close_all()
         ended = RunEnded(at=self._ledger.now, status=ending.status, reason=ending.reason, fault=ending.fault)
         self._ledger.store(ended)
         self._finish()

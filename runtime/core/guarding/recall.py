@@ -5,6 +5,7 @@ name or id, by a document or a source in it, or by a search over all.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,12 +160,10 @@ class GuardedJobs(Jobs):
 
     async def _enter(self, tenant: TenantId, job: JobId) -> None:
         found = await self._inner.find(tenant, job)
-        try:
-            if found.collection is not None:
+        if found.collection is not None:
+            with suppress(NotFound):  # the collection is gone; its job can still be ended
                 await self._entry.to(tenant, found.collection, WRITE)
                 return
-        except NotFound:  # the collection is gone; its job can still be ended
-            pass
         await self._entry.knowledge.enter_any(WRITE, "documents" if found.collection else "memory")
 
 

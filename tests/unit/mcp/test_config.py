@@ -102,6 +102,11 @@ def test_credentials_of_lars_own_are_a_secret_or_a_key(given: tuple[str, ...], i
     assert is_enough or "one of clientSecret and privateKeyFile" in told
 
 
+def test_a_key_that_nothing_would_sign_with_is_told() -> None:
+    told = fault({"url": "https://far.example/mcp", "oauth": {"privateKeyFile": "own.pem"}})
+    assert "oauth.privateKeyFile goes with the grant client_credentials alone" in told
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
